@@ -1,0 +1,1 @@
+"""The canonical event: foreign formats in, features out, text gone."""

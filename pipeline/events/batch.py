@@ -1,0 +1,36 @@
+"""Event batches on the internal topic: Arrow IPC, zstd, schema in the message."""
+
+from __future__ import annotations
+
+import io
+
+import polars as pl
+
+from pipeline.errors import CorruptBatchError
+from pipeline.events.schema import EVENTS
+
+EVENTS_VERSION = b"1"
+VERSION_HEADER = "stillwatch-events"
+
+
+def encode_events(events: pl.DataFrame) -> bytes:
+    """Serialise a frame with the columns of EVENTS."""
+    sink = io.BytesIO()
+    events.write_ipc(sink, compression="zstd")
+    return sink.getvalue()
+
+
+def decode_events(value: bytes | None, *, topic: str = "", partition: int = -1, offset: int = -1) -> pl.DataFrame:
+    """Read what ``encode_events`` wrote.
+
+    Raises:
+        CorruptBatchError: the bytes are no Arrow file or its columns are not those of EVENTS.
+    """
+    try:
+        frame = pl.read_ipc(io.BytesIO(value or b""))
+    # Polars reports damaged Arrow as ComputeError, OSError or, for some bytes, a Rust panic (a BaseException).
+    except (pl.exceptions.PolarsError, OSError, ValueError, pl.exceptions.PanicException) as error:
+        raise CorruptBatchError(topic, partition, offset, f"no Arrow batch: {str(error)[:200]}") from None
+    if frame.schema != EVENTS:
+        raise CorruptBatchError(topic, partition, offset, "columns differ from the event schema, version 1")
+    return frame

@@ -1,0 +1,1 @@
+"""Mergeable state: panes, links, deltas and the watermark."""

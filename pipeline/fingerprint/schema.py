@@ -1,0 +1,99 @@
+"""What a delta adds to panes and links. Every column merges by sum, min, max or union, in any order and grouping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+import polars as pl
+
+from pipeline.events.schema import UTC_MICROSECONDS
+
+PANE_S: Final = 60
+SKETCH_SIZE: Final = 32  # bottom-k: relative standard error about 1/sqrt(k-2), 18 %; exact below k
+
+EntityKind = Literal["account", "api_key", "end_user", "template", "system_prompt", "client", "network", "reasoning_blob"]
+
+# Merged by sum; all Int64.
+SUMS: Final = (
+    "events",
+    "errors",  # status >= 400
+    "rate_limited",  # 429
+    "refused",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "input_tokens_sq",  # sum of squares
+    "output_tokens_sq",
+    "latency_ms",
+    "latency_events",  # events that told their latency
+    "single_turn",  # message_count <= 2
+    "tool_events",  # tools offered
+    "streamed",
+    "sampled_n",  # n > 1
+    "logprobs",
+    "seeded",
+    "capped",  # output_tokens >= max_tokens, or finish_reason length
+)
+
+PANES: Final = pl.Schema(
+    {
+        "kind": pl.String,  # an EntityKind
+        "entity_id": pl.String,  # hashes as 16 hexadecimal digits
+        "pane": UTC_MICROSECONDS,  # start of [pane, pane + 60 s)
+        **dict.fromkeys(SUMS, pl.Int64),
+        "first_seen": UTC_MICROSECONDS,  # min
+        "last_seen": UTC_MICROSECONDS,  # max
+        # Sparse histograms as a multiset: (feature << 40 | bucket << 32 | count); union is concatenation, equal codes add up.
+        "tally": pl.List(pl.UInt64),
+        # Bottom-k sketches: the k smallest distinct 64-bit hashes, ascending.
+        "ip_sketch": pl.List(pl.UInt64),
+        "prompt_sketch": pl.List(pl.UInt64),
+    }
+)
+
+# Feature numbers in `tally`; buckets are 0..255.
+TALLY_INPUT_TOKENS: Final = 1  # bucket = bit length of the value: 0, 1, 2-3, 4-7, …
+TALLY_OUTPUT_TOKENS: Final = 2
+TALLY_LATENCY_MS: Final = 3
+TALLY_LANGUAGE: Final = 4  # bucket = index in a fixed list of languages
+
+LINKS: Final = pl.Schema(
+    {
+        "hour": UTC_MICROSECONDS,  # start of the hour of event time
+        "source_kind": pl.String,  # account or api_key
+        "source_id": pl.String,
+        "target_kind": pl.String,  # an EntityKind, or model, asn
+        "target_id": pl.String,
+        "events": pl.Int64,
+        "output_tokens": pl.Int64,
+        "first_seen": UTC_MICROSECONDS,
+        "last_seen": UTC_MICROSECONDS,
+    }
+)
+# account → template, system_prompt, client, network, api_key, end_user, reasoning_blob, model; api_key → network, client.
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one emission of one source partition adds. Covers input offsets ``[from_offset, to_offset)`` and no others.
+
+    Successive deltas of a partition are contiguous. A restarted worker begins at some earlier delta's ``to_offset``;
+    so whoever applies a delta first removes what it has of the partition from ``from_offset`` on.
+    """
+
+    partition: int  # of the topic stillwatch.events; the delta travels in the same partition of stillwatch.fingerprints
+    generation: int  # of the worker's consumer group; an older one is a zombie's
+    from_offset: int
+    to_offset: int
+    committed: int  # input offset known to be committed: nothing before it is ever emitted again
+    watermark: datetime | None  # of this partition: newest event time seen, less the lateness; None: no event yet
+    idle: bool  # the partition has been read to its end and quiet for idle_after_s
+    emitted_at: datetime
+    events: int  # counted
+    duplicates: int  # seen within the hour before, not counted
+    late: int  # counted, though their pane was behind the watermark
+    panes: pl.DataFrame  # PANES, one row a (kind, entity_id, pane)
+    links: pl.DataFrame  # LINKS, one row a (hour, source, target)
