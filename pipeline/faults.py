@@ -1,7 +1,7 @@
 """Points at which a test may kill the process: one before each numbered step of a promise.
 
-Set ``STILLWATCH_FAULT=name`` (or ``name:3`` for the third time it is passed) and the process sends itself SIGKILL there,
-as a power cut would. Unset, a point costs one dictionary look-up. The names are listed so that a test can walk them all.
+Set ``STILLWATCH_FAULT=name`` (or ``name:3`` for the third time it is passed) and the process sends itself SIGKILL
+there, as a power cut would. Unset, a point costs one dictionary look-up. The names are listed for tests to walk.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Structured logs: JSON in services, readable on a terminal; one event name a fact, never text of a prompt, never a secret."""
+"""Structured logs: JSON in services, readable on a terminal; never text of a prompt, never a secret."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from pipeline.config import LogSettings
 
 
 def configure(settings: LogSettings, *, service: str) -> None:
-    """Set logging up for a process; may be called again. Everything goes to standard error, so that output can be piped."""
+    """Set logging up for a process; may be called again. All goes to standard error: output can be piped."""
     readable = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.types.Processor = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
+    renderer: structlog.types.Processor = (
+        structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
+    )
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
@@ -28,7 +30,11 @@ def configure(settings: LogSettings, *, service: str) -> None:
     structlog.contextvars.bind_contextvars(service=service)
     # Libraries log through the standard library: warnings and worse, in our form.
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+        )
+    )
     logging.root.handlers = [handler]
     logging.root.setLevel(logging.WARNING)
 

@@ -1,4 +1,4 @@
-"""Every metric, declared once with its meaning; `docs/operations.md` lists them from here. A misspelt name is a type error."""
+"""Every metric, declared once with its meaning; the docs list them from here. A misspelt name is a type error."""
 
 from __future__ import annotations
 

@@ -116,12 +116,12 @@ Reason = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What one batch of raw messages became. Every item of every message is in exactly one of the two.
+    """What one batch of raw messages became. Every item of every message that is not held is in exactly one of the two.
 
-    Except what is held. ``events`` has the columns of EVENTS; ``dead`` those of DEAD_LETTERS. ``ignored`` counts what is no request at all
-    (spans of a trace that are not GenAI calls): neither an event nor an error. ``held`` names, by (topic, partition), the
-    offset of the first message that still waits for the rest of its trace: it and all behind it are in neither, and are
-    to be handed in again, with what has come since.
+    ``events`` has the columns of EVENTS; ``dead`` those of DEAD_LETTERS. ``ignored`` counts what is no request at all
+    (spans of a trace that are not GenAI calls): neither an event nor an error. ``held`` names, by (topic, partition),
+    the offset of the first message that still waits for the rest of its trace: it and all behind it are in neither,
+    and are to be handed in again, with what has come since.
     """
 
     events: pl.DataFrame

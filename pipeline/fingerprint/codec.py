@@ -1,4 +1,4 @@
-"""Deltas as messages: one or more Arrow parts with the delta's own facts in a header; whole again only when all are there."""
+"""Deltas as messages: one or more Arrow parts with its facts in a header; whole again only when all are there."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pipeline.fingerprint.schema import LINKS, PANES, Delta
 
 HEADER = "stillwatch-delta"
 VERSION = 1
+_TABLES = {"panes": PANES, "links": LINKS}
 
 
 class PartHeader(msgspec.Struct, frozen=True):
@@ -46,7 +47,7 @@ class Part:
 
 
 def encode_delta(delta: Delta, *, max_bytes: int = 900_000) -> list[Part]:
-    """Serialise a delta into messages of at most about ``max_bytes``; always at least one, even when nothing was counted."""
+    """Serialise a delta into messages of about ``max_bytes`` at most; at least one, even when nothing was counted."""
     pieces = [("panes", piece) for piece in _pieces(delta.panes, max_bytes)]
     pieces += [("links", piece) for piece in _pieces(delta.links, max_bytes)] if delta.links.height else []
     return [
@@ -77,63 +78,90 @@ def encode_delta(delta: Delta, *, max_bytes: int = 900_000) -> list[Part]:
 
 
 @dataclass(slots=True)
+class _Unfinished:
+    """Parts of one delta so far, and the offset of the first."""
+
+    offset: int
+    parts: list[tuple[PartHeader, pl.DataFrame]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class DeltaAssembler:
-    """Puts parts of one topic back together. A part 0 begins a new delta and forgets an unfinished one: its worker died."""
+    """Puts the parts of one topic back together.
+
+    A part 0 begins a new delta and forgets an unfinished one of the same generation: its worker died. Generations are
+    kept apart, since the last parts of a worker that was expelled may land between those of its successor; once a
+    newer generation has completed a delta, what older ones left unfinished is forgotten.
+    """
 
     topic: str
-    _open: dict[int, list[tuple[PartHeader, pl.DataFrame]]] = field(default_factory=dict)
+    _open: dict[int, dict[int, _Unfinished]] = field(default_factory=dict)
 
     def add(self, partition: int, offset: int, header: bytes | None, value: bytes | None) -> Delta | None:
         """Take one message in; return the delta it completes, if any.
 
         Raises:
-            CorruptBatchError: the message is none of ours, is damaged, or continues nothing. The unfinished delta is dropped.
+            CorruptBatchError: the message is none of ours, damaged, or continues nothing; its delta is dropped.
         """
         try:
-            return self._add(partition, header, value)
+            return self._add(partition, offset, header, value)
         except _PartError as error:
-            self._open.pop(partition, None)
             raise CorruptBatchError(self.topic, partition, offset, str(error)) from None
 
-    def _add(self, partition: int, header: bytes | None, value: bytes | None) -> Delta | None:
-        head, frame = _decode_part(header, value)
-        pending = self._open.setdefault(partition, [])
+    def resume_offset(self, partition: int) -> int | None:
+        """Where reading must begin after a restart to see unfinished deltas whole; None: there are none."""
+        return min((item.offset for item in self._open.get(partition, {}).values()), default=None)
+
+    def _add(self, partition: int, offset: int, header: bytes | None, value: bytes | None) -> Delta | None:
+        head = _decode_header(header)
+        generations = self._open.setdefault(partition, {})
         if head.part == 0:
-            pending.clear()
-        elif not pending or not _continues(pending[-1][0], head):
+            generations[head.generation] = _Unfinished(offset)
+        pending = generations.get(head.generation)
+        if pending is None or (head.part > 0 and not _continues(pending.parts[-1][0], head)):
+            generations.pop(head.generation, None)
             raise _PartError(f"part {head.part} of {head.parts} continues nothing")
-        pending.append((head, frame))
-        if len(pending) < head.parts:
+        try:
+            pending.parts.append((head, _decode_table(head, value)))
+        except _PartError:
+            generations.pop(head.generation, None)
+            raise
+        if len(pending.parts) < head.parts:
             return None
-        del self._open[partition]
-        return _whole(head, pending)
+        self._open[partition] = {key: item for key, item in generations.items() if key > head.generation}
+        return _whole(head, pending.parts)
 
 
 class _PartError(Exception):
     pass
 
 
-def _decode_part(header: bytes | None, value: bytes | None) -> tuple[PartHeader, pl.DataFrame]:
+def _decode_header(header: bytes | None) -> PartHeader:
     try:
         head = msgspec.json.decode(header or b"", type=PartHeader)
     except msgspec.MsgspecError as error:
         raise _PartError(f"no delta header: {error}") from None
     if head.version != VERSION:
         raise _PartError(f"delta version {head.version}; this reads {VERSION}")
-    expected = {"panes": PANES, "links": LINKS}.get(head.table)
-    if expected is None or not 0 <= head.part < head.parts or head.from_offset > head.to_offset:
+    if head.table not in _TABLES or not 0 <= head.part < head.parts or head.from_offset > head.to_offset:
         raise _PartError("the delta header contradicts itself")
+    return head
+
+
+def _decode_table(head: PartHeader, value: bytes | None) -> pl.DataFrame:
     try:
         frame = pl.read_ipc(io.BytesIO(value or b""))
     except (pl.exceptions.PolarsError, OSError, ValueError, pl.exceptions.PanicException) as error:
         raise _PartError(f"no Arrow batch: {str(error)[:200]}") from None
-    if frame.schema != expected:
+    if frame.schema != _TABLES[head.table]:
         raise _PartError(f"columns differ from those of {head.table}, version {VERSION}")
-    return head, frame
+    return frame
 
 
 def _continues(before: PartHeader, after: PartHeader) -> bool:
-    return msgspec.structs.replace(before, part=after.part, table=after.table) == after and after.part == before.part + 1
+    return (
+        msgspec.structs.replace(before, part=after.part, table=after.table) == after and after.part == before.part + 1
+    )
 
 
 def _whole(head: PartHeader, parts: Iterable[tuple[PartHeader, pl.DataFrame]]) -> Delta:

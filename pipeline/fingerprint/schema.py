@@ -13,7 +13,9 @@ from pipeline.events.schema import UTC_MICROSECONDS
 PANE_S: Final = 60
 SKETCH_SIZE: Final = 32  # bottom-k: relative standard error about 1/sqrt(k-2), 18 %; exact below k
 
-EntityKind = Literal["account", "api_key", "end_user", "template", "system_prompt", "client", "network", "reasoning_blob"]
+EntityKind = Literal[
+    "account", "api_key", "end_user", "template", "system_prompt", "client", "network", "reasoning_blob"
+]
 
 # Merged by sum; all Int64.
 SUMS: Final = (
@@ -46,7 +48,8 @@ PANES: Final = pl.Schema(
         **dict.fromkeys(SUMS, pl.Int64),
         "first_seen": UTC_MICROSECONDS,  # min
         "last_seen": UTC_MICROSECONDS,  # max
-        # Sparse histograms as a multiset: (feature << 40 | bucket << 32 | count); union is concatenation, equal codes add up.
+        # Sparse histograms as a multiset of (feature << 40 | bucket << 32 | count):
+        # union is concatenation, counts of equal codes add up.
         "tally": pl.List(pl.UInt64),
         # Bottom-k sketches: the k smallest distinct 64-bit hashes, ascending.
         "ip_sketch": pl.List(pl.UInt64),
@@ -73,7 +76,8 @@ LINKS: Final = pl.Schema(
         "last_seen": UTC_MICROSECONDS,
     }
 )
-# account → template, system_prompt, client, network, api_key, end_user, reasoning_blob, model; api_key → network, client.
+# account → template, system_prompt, client, network, api_key, end_user, reasoning_blob, model, asn;
+# api_key → network, client.
 
 
 @dataclass(frozen=True, slots=True)

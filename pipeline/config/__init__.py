@@ -1,0 +1,48 @@
+"""Every setting in one tree: defaults, then ``stillwatch.toml``, then ``STILLWATCH_*``; checked at start.
+
+A setting ``section.name`` is ``[section] name = …`` in TOML and ``STILLWATCH_SECTION__NAME`` in the environment.
+Secrets (``SecretStr``) come from the environment or from a file named by ``…_file``, never from TOML.
+"""
+
+from pipeline.config.sources import CONFIG_FILE, ENV_ALIASES, ENV_PREFIX, SECRETS, Loaded, Sourced, env_name, load
+from pipeline.config.tree import (
+    EventSettings,
+    IngestSettings,
+    KafkaSettings,
+    LogSettings,
+    OtelSettings,
+    PrivacySettings,
+    RuleSettings,
+    Section,
+    ServeSettings,
+    Settings,
+    StoreSettings,
+    TopicSettings,
+    WebhookSettings,
+    WorkerSettings,
+)
+
+__all__ = [
+    "CONFIG_FILE",
+    "ENV_ALIASES",
+    "ENV_PREFIX",
+    "SECRETS",
+    "EventSettings",
+    "IngestSettings",
+    "KafkaSettings",
+    "Loaded",
+    "LogSettings",
+    "OtelSettings",
+    "PrivacySettings",
+    "RuleSettings",
+    "Section",
+    "ServeSettings",
+    "Settings",
+    "Sourced",
+    "StoreSettings",
+    "TopicSettings",
+    "WebhookSettings",
+    "WorkerSettings",
+    "env_name",
+    "load",
+]

@@ -1,0 +1,192 @@
+"""Where settings come from: TOML, environment and secret files; all checked, each source remembered."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from pipeline.config.tree import Settings
+from pipeline.errors import ConfigError
+
+CONFIG_FILE = "stillwatch.toml"
+ENV_PREFIX = "STILLWATCH_"
+# Names that operators already have in their environments; the STILLWATCH_ name wins over them.
+ENV_ALIASES: Mapping[str, str] = {"KAFKA_BOOTSTRAP": "kafka.bootstrap"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """One setting as it stands and where its value came from."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Checked settings with their provenance."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+    def rows(self) -> Iterator[Sourced]:
+        """Every setting in the order of the tree; secrets shown as set or unset only."""
+        for section, model in self.settings:
+            for name, value in model:
+                dotted = f"{section}.{name}"
+                shown = "********" if isinstance(value, SecretStr) else json.dumps(value, default=str)
+                yield Sourced(dotted, shown, self.sources.get(dotted, "default"))
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read and check all settings.
+
+    Args:
+        path: the TOML file; without it ``STILLWATCH_CONFIG``, else ``stillwatch.toml`` here, if there is one.
+        environ: the environment, ``os.environ`` when omitted.
+
+    Raises:
+        ConfigError: with every problem found, one a line, each naming its source.
+    """
+    env = os.environ if environ is None else environ
+    problems: list[str] = []
+    values: dict[str, dict[str, Any]] = {}
+    sources: dict[str, str] = {}
+
+    named = path or (Path(env["STILLWATCH_CONFIG"]) if env.get("STILLWATCH_CONFIG") else None)
+    if named is not None and not named.is_file():
+        raise ConfigError(f"{named}: no such file", next_step="name an existing TOML file, or none")
+    file = named or (Path(CONFIG_FILE) if Path(CONFIG_FILE).is_file() else None)
+    if file is not None:
+        _from_toml(file, values, sources, problems)
+    _from_environment(env, values, sources, problems)
+    _read_secret_files(values, sources, problems)
+
+    settings = Settings()
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        for item in error.errors(include_url=False, include_input=False, include_context=False):
+            dotted = ".".join(str(part) for part in item["loc"])
+            origin = sources.get(".".join(dotted.split(".")[:2]), "default")
+            problems.append(f"{dotted}: {item['msg']} (from {origin})")
+    else:
+        problems.extend(_cross_checks(settings))
+    if problems:
+        raise ConfigError(
+            "the settings cannot be used:\n  " + "\n  ".join(problems),
+            next_step="correct them; `stillwatch config show` lists every setting and its source",
+        )
+    return Loaded(settings, sources)
+
+
+def _secret_names() -> set[str]:
+    found = set()
+    for section, model_field in Settings.model_fields.items():
+        model = model_field.annotation
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
+        found |= {
+            f"{section}.{name}" for name, item in model.model_fields.items() if "SecretStr" in str(item.annotation)
+        }
+    return found
+
+
+SECRETS = frozenset(_secret_names())
+
+
+def _from_toml(file: Path, values: dict[str, dict[str, Any]], sources: dict[str, str], problems: list[str]) -> None:
+    try:
+        tree = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        problems.append(f"{file}: {error}")
+        return
+    for section, content in tree.items():
+        if not isinstance(content, dict):
+            problems.append(f"{section}: belongs into a section, such as [kafka] (from {file})")
+            continue
+        for name, value in content.items():
+            dotted = f"{section}.{name}"
+            if dotted in SECRETS:
+                problems.append(
+                    f"{dotted}: a secret does not belong here; use {env_name(dotted)} or {dotted}_file (from {file})"
+                )
+                continue
+            values.setdefault(section, {})[name] = value
+            sources[dotted] = str(file)
+
+
+def env_name(dotted: str) -> str:
+    """The environment variable of a setting: ``kafka.bootstrap`` → ``STILLWATCH_KAFKA__BOOTSTRAP``."""
+    return ENV_PREFIX + dotted.replace(".", "__").upper()
+
+
+_NOT_SETTINGS = frozenset({"STILLWATCH_CONFIG", "STILLWATCH_FAULT"})
+
+
+def _from_environment(
+    env: Mapping[str, str], values: dict[str, dict[str, Any]], sources: dict[str, str], problems: list[str]
+) -> None:
+    found = {dotted: (alias, env[alias]) for alias, dotted in ENV_ALIASES.items() if env.get(alias)}
+    for variable, text in env.items():
+        if not variable.startswith(ENV_PREFIX) or variable in _NOT_SETTINGS:
+            continue
+        section, separator, name = variable.removeprefix(ENV_PREFIX).lower().partition("__")
+        if not separator:
+            problems.append(f"{variable}: not a setting; they are named STILLWATCH_SECTION__NAME")
+            continue
+        found[f"{section}.{name}"] = (variable, text)
+    for dotted, (variable, text) in found.items():
+        section, _, name = dotted.partition(".")
+        values.setdefault(section, {})[name] = _parse(section, name, text)
+        sources[dotted] = variable
+
+
+def _parse(section: str, name: str, text: str) -> object:
+    """Lists may be written as JSON or with commas; the rest is left for pydantic to convert."""
+    model = Settings.model_fields[section].annotation if section in Settings.model_fields else None
+    item = model.model_fields.get(name) if isinstance(model, type) and issubclass(model, BaseModel) else None
+    if item is not None and "tuple" in str(item.annotation):
+        return json.loads(text) if text.startswith("[") else [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _read_secret_files(values: dict[str, dict[str, Any]], sources: dict[str, str], problems: list[str]) -> None:
+    for dotted in SECRETS:
+        section, _, name = dotted.partition(".")
+        file = values.get(section, {}).get(f"{name}_file")
+        if file is None or name in values.get(section, {}):
+            continue
+        try:
+            values[section][name] = Path(str(file)).read_text(encoding="utf-8").strip()
+            sources[dotted] = f"{section}.{name}_file"
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{dotted}_file: {error}")
+
+
+def _cross_checks(settings: Settings) -> Iterator[str]:
+    kafka = settings.kafka
+    if kafka.security_protocol.startswith("SASL") and not (
+        kafka.sasl_mechanism and kafka.sasl_username and kafka.sasl_password
+    ):
+        yield "kafka.security_protocol: SASL needs sasl_mechanism, sasl_username and sasl_password"
+    key = settings.privacy.key
+    if settings.privacy.pseudonymise and (key is None or len(key.get_secret_value().encode()) < 16):
+        yield f"privacy.key: at least 16 bytes are needed; set {env_name('privacy.key')} or privacy.key_file"
+    webhook = settings.webhook
+    if webhook.url is not None:
+        if not webhook.url.startswith("https://") and not (webhook.allow_http and webhook.url.startswith("http://")):
+            yield "webhook.url: https only (webhook.allow_http = true for a local receiver)"
+        if webhook.secret is None:
+            yield f"webhook.secret: alerts are signed; set {env_name('webhook.secret')} or webhook.secret_file"
+    host, separator, port = settings.serve.listen.rpartition(":")
+    if not separator or not host or not port.isdigit() or int(port) > 65535:
+        yield f"serve.listen: {settings.serve.listen!r} is not host:port"

@@ -1,0 +1,190 @@
+"""The tree of settings: every name, type, default and meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the tree: frozen, and a misspelt name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class KafkaSettings(Section):
+    """The broker and how to reach it."""
+
+    bootstrap: str | None = Field(
+        None, description="host:port[,host:port…]; unset: `stillwatch up` starts the embedded broker"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    ssl_check_hostname: bool = True
+    transactions: Literal["auto", "on", "off"] = Field("auto", description="auto: used where the broker has them")
+    client_id: str = "stillwatch"
+    request_timeout_s: Seconds = 30.0
+    session_timeout_s: Seconds = Field(6.0, description="how long a killed member keeps its partitions")
+
+
+class TopicSettings(Section):
+    """Names and shapes of the topics; created at start where they are missing and `create` is on."""
+
+    requests: str = "api.requests"
+    accounts: str = "api.accounts"
+    events: str = "stillwatch.events"
+    fingerprints: str = "stillwatch.fingerprints"
+    dead_letter: str = "stillwatch.dead-letter"
+    create: bool = True
+    partitions: Positive = 4
+    replication: Positive = 1
+    max_message_bytes: Positive = Field(1_000_000, description="stay under the broker's message.max.bytes")
+
+
+class OtelSettings(Section):
+    """Where a trace names customer and address; the first attribute that is there wins."""
+
+    account_attributes: tuple[str, ...] = (
+        "stillwatch.account.id",
+        "user.id",
+        "enduser.id",
+        "account.id",
+        "organization.id",
+        "tenant.id",
+    )
+    api_key_attributes: tuple[str, ...] = ("llm.api_key.id", "api_key.id", "stillwatch.api_key.id")
+    end_user_attributes: tuple[str, ...] = ("enduser.pseudo.id", "end_user.id")
+    ip_attributes: tuple[str, ...] = ("client.address", "http.client_ip", "net.peer.ip")
+    baggage_prefix: str = "baggage."
+    join_wait_s: float = Field(
+        5.0, ge=0, description="how long a GenAI span waits for its server span in a later message"
+    )
+    join_max_spans: Positive = Field(50_000, description="spans held waiting at most; past it the oldest go on without")
+
+
+class PrivacySettings(Section):
+    """What is made a pseudonym before anything is stored."""
+
+    pseudonymise: tuple[Literal["account_id", "api_key_id", "user_id", "conversation_id", "ip"], ...] = ()
+    key: SecretStr | None = Field(
+        None, description="HMAC-SHA256 key, at least 16 bytes; needed when anything is pseudonymised"
+    )
+    key_file: Path | None = None
+    dead_letter_payload: Literal["redacted", "full", "none"] = Field(
+        "redacted", description="redacted: text fields are taken out where the payload parses"
+    )
+    dead_letter_bytes: Positive = Field(4096, description="kept of a payload at most")
+
+
+class EventSettings(Section):
+    """What is accepted as an event."""
+
+    max_future_s: Seconds = 300.0
+    max_age_days: Positive = 400
+    max_tokens: Positive = Field(100_000_000, description="a token count above it is a mistake")
+    max_message_bytes: Positive = Field(8_388_608, description="a raw message above it goes to the dead letters unread")
+    max_events_per_message: Positive = 100_000
+
+
+class IngestSettings(Section):
+    """Raw topic to event batches."""
+
+    group: str = "stillwatch-ingest"
+    poll_records: Positive = 20_000
+    poll_timeout_ms: Positive = 200
+    batch_events: Positive = Field(5_000, description="events an Arrow message at most")
+    buffer_bytes: Positive = Field(
+        67_108_864, description="fetched and undecoded at most; past it partitions are paused"
+    )
+    drain_timeout_s: Seconds = 20.0
+
+
+class WorkerSettings(Section):
+    """Event batches to deltas."""
+
+    group: str = "stillwatch-worker"
+    emit_every_s: Seconds = 1.0
+    emit_events: Positive = Field(100_000, description="pending events a partition that force an emission")
+    lateness_s: float = Field(10.0, ge=0, description="how far the watermark stays behind the newest event")
+    idle_after_s: Seconds = Field(5.0, description="a partition quiet for so long leaves the watermark's minimum")
+    dedup_window_s: Seconds = 3600.0
+    dedup_ids: Positive = Field(2_000_000, description="event ids remembered a partition at most; 16 bytes each")
+    data_dir: Path = Path("stillwatch-data/worker")
+
+
+class StoreSettings(Section):
+    """The DuckDB file."""
+
+    path: Path = Path("stillwatch-data/stillwatch.duckdb")
+    memory_limit_mb: Positive = 512
+    threads: Positive = 2
+    retention_panes_h: Positive = 48
+    retention_hours_d: Positive = 90
+    retention_days_d: Positive = 400
+    fold_every_s: Seconds = 10.0
+    checkpoint_every_s: Seconds = 60.0
+    query_timeout_s: Seconds = 30.0
+    query_rows: Positive = 10_000
+    query_memory_mb: Positive = 512
+
+
+class ServeSettings(Section):
+    """The process that owns the store."""
+
+    listen: str = Field("127.0.0.1:8765", description="HTTP: /healthz /readyz /metrics /v1/sql")
+    apply_every_s: Seconds = 0.25
+    batch_deltas: Positive = Field(200, description="deltas a transaction at most")
+    ready_lag_s: Seconds = 60.0
+
+
+class RuleSettings(Section):
+    """Rules and what makes a finding."""
+
+    directory: Path | None = Field(None, description="your rules, beside the shipped ones")
+    disabled: tuple[str, ...] = ()
+    name_at: Share = Field(0.9, description="score from which an account is named")
+
+
+class WebhookSettings(Section):
+    """Where alerts go."""
+
+    url: str | None = None
+    secret: SecretStr | None = Field(None, description="whsec_…, Standard Webhooks 1.0")
+    secret_file: Path | None = None
+    allow_http: bool = Field(default=False, description="plain http to the address, for a local receiver")
+    timeout_s: Seconds = 15.0
+
+
+class LogSettings(Section):
+    """What a service says about itself."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Settings(Section):
+    """The whole tree."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    otel: OtelSettings = OtelSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    events: EventSettings = EventSettings()
+    ingest: IngestSettings = IngestSettings()
+    worker: WorkerSettings = WorkerSettings()
+    store: StoreSettings = StoreSettings()
+    serve: ServeSettings = ServeSettings()
+    rules: RuleSettings = RuleSettings()
+    webhook: WebhookSettings = WebhookSettings()
+    log: LogSettings = LogSettings()
