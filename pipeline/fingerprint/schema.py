@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
@@ -99,5 +99,5 @@ class Delta:
     events: int  # counted
     duplicates: int  # seen within the hour before, not counted
     late: int  # counted, though their pane was behind the watermark
-    panes: pl.DataFrame  # PANES, one row a (kind, entity_id, pane)
-    links: pl.DataFrame  # LINKS, one row a (hour, source, target)
+    panes: pl.DataFrame = field(compare=False)  # PANES, one row a (kind, entity_id, pane)
+    links: pl.DataFrame = field(compare=False)  # LINKS, one row a (hour, source, target)

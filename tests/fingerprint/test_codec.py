@@ -1,0 +1,103 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from pipeline.errors import CorruptBatchError
+from pipeline.fingerprint.codec import DeltaAssembler, Part, encode_delta
+from pipeline.fingerprint.schema import LINKS, PANES, SUMS, Delta
+
+NOW = datetime(2026, 1, 5, 12, 0, 0, 123457, tzinfo=UTC)
+
+
+def panes(rows: int) -> pl.DataFrame:
+    number = pl.int_range(rows, eager=True)
+    return pl.DataFrame(
+        {
+            "kind": ["account"] * rows,
+            "entity_id": number.cast(pl.String),
+            "pane": [NOW.replace(second=0, microsecond=0)] * rows,
+            **dict.fromkeys(SUMS, number * 7919 % 1009),
+            "first_seen": [NOW] * rows,
+            "last_seen": [NOW + timedelta(seconds=1)] * rows,
+            "tally": [[1, 2]] * rows,
+            "ip_sketch": [[]] * rows,
+            "prompt_sketch": [[2**64 - 1]] * rows,
+        },
+        schema=PANES,
+    )
+
+
+def delta(rows: int = 3, *, generation: int = 1, from_offset: int = 10) -> Delta:
+    return Delta(
+        partition=2,
+        generation=generation,
+        from_offset=from_offset,
+        to_offset=from_offset + 5,
+        committed=from_offset,
+        watermark=NOW,
+        idle=False,
+        emitted_at=NOW,
+        events=rows,
+        duplicates=1,
+        late=0,
+        panes=panes(rows),
+        links=LINKS.to_frame(),
+    )
+
+
+def feed(assembler: DeltaAssembler, parts: list[Part], start: int = 0) -> list[Delta]:
+    found = [assembler.add(2, start + index, part.header, part.value) for index, part in enumerate(parts)]
+    return [item for item in found if item is not None]
+
+
+def assert_same(left: Delta, right: Delta) -> None:
+    nothing = PANES.to_frame()
+    assert_frame_equal(left.panes, right.panes)
+    assert_frame_equal(left.links, right.links)
+    assert replace(left, panes=nothing, links=nothing) == replace(right, panes=nothing, links=nothing)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5000])
+def test_a_delta_survives_the_journey_in_parts_under_the_limit(rows: int) -> None:
+    parts = encode_delta(delta(rows), max_bytes=20_000)
+    assert all(len(part.value) <= 20_000 for part in parts)
+    assert (len(parts) > 3) == (rows == 5000)
+    assembler = DeltaAssembler("t")
+    [found] = feed(assembler, parts)
+    assert_same(found, delta(rows))
+    assert assembler.resume_offset(2) is None
+
+
+def test_an_unfinished_delta_is_forgotten_when_its_successor_begins() -> None:
+    parts = encode_delta(delta(5000), max_bytes=20_000)
+    assembler = DeltaAssembler("t")
+    assert feed(assembler, parts[:3], start=100) == []
+    assert assembler.resume_offset(2) == 100
+    [found] = feed(assembler, parts, start=103)
+    assert_same(found, delta(5000))
+
+
+def test_parts_of_a_zombie_between_those_of_its_successor_harm_neither() -> None:
+    old = encode_delta(delta(5000, generation=1), max_bytes=20_000)
+    new = encode_delta(delta(5000, generation=2), max_bytes=20_000)
+    assembler = DeltaAssembler("t")
+    order = [old[0], new[0], old[1], *new[1:]]
+    [found] = feed(assembler, order)
+    assert found.generation == 2
+    assert_frame_equal(found.panes, panes(5000))
+    assert assembler.resume_offset(2) is None
+
+
+def test_damage_is_an_error_that_names_its_place_and_the_next_delta_is_read() -> None:
+    assembler = DeltaAssembler("t")
+    [part] = encode_delta(delta())
+    for header, value in [(None, part.value), (b"{}", part.value), (part.header, b"ARROW1"), (part.header, None)]:
+        with pytest.raises(CorruptBatchError, match=r"t\[2\]@7"):
+            assembler.add(2, 7, header, value)
+    other = encode_delta(delta(5000), max_bytes=20_000)
+    with pytest.raises(CorruptBatchError, match="continues nothing"):
+        assembler.add(2, 7, other[1].header, other[1].value)
+    assert len(feed(assembler, [part])) == 1
