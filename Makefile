@@ -1,14 +1,73 @@
-# The commands of the project. `make demo` and `make test` set up everything they need, on a fresh machine too.
+# The commands of the project. Each sets up what it needs, on a fresh machine too; `make help` lists them.
+# Only make, Python 3.11 or newer and a package index are needed; every path here is relative, so the checkout may be anywhere.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+KILLS ?= 50
+SEED ?= 0
+
+.PHONY: help
+help: ## list the commands
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 .PHONY: setup
-setup: $(STAMP)
+setup: $(STAMP) ## the virtual environment .venv from pinned, hashed requirements
 
-$(STAMP): requirements/dev.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+# A checkout that was moved takes no .venv along, its scripts name the old place: the stamp says for where it was made.
+$(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" ] || rm -f $(STAMP))
+$(STAMP): requirements/dev.txt pyproject.toml scripts/setup.sh
+	PYTHON="$(PYTHON)" scripts/setup.sh
+	pwd -P > $@
+
+.PHONY: demo
+demo: $(STAMP) ## the main job on simulated traffic: a planted campaign found, alerted, verified
+	$(BIN)/stillwatch demo
+
+.PHONY: test
+test: $(STAMP) ## every check: format, lint, types, SQL lint, all tests
+	scripts/check.sh
+
+.PHONY: unit
+unit: $(STAMP) ## the tests that start no broker
+	$(BIN)/python -m pytest -n 2 -m "not (broker or kafka or chaos or docs)"
+
+.PHONY: chaos
+chaos: $(STAMP) ## SIGKILL at random, KILLS times (50), over Apache Kafka; SEED repeats a run
+	scripts/fetch-kafka.sh
+	STILLWATCH_CHAOS_KILLS=$(KILLS) STILLWATCH_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -m chaos -s
+
+.PHONY: bench
+bench: $(STAMP) ## the speed of each stage and end to end, on this machine
+	$(BIN)/python -m benchmarks
+
+.PHONY: lint
+lint: $(STAMP) ## format, lint and types, without tests
+	scripts/check.sh lint
+
+.PHONY: fmt
+fmt: $(STAMP) ## format Python and SQL, apply safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/sqlfluff fix --quiet sql
+
+.PHONY: docs
+docs: $(STAMP) ## rewrite the generated parts of docs/
+	$(BIN)/python scripts/gen_docs.py
+	$(BIN)/python scripts/gen_sql_docs.py
+
+.PHONY: wheel
+wheel: $(STAMP) ## dist/*.whl
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+.PHONY: requirements
+requirements: ## resolve the pinned requirements; UPGRADE=1 takes newer versions
+	PYTHON="$(PYTHON)" scripts/requirements.sh $(if $(UPGRADE),--upgrade)
+
+.PHONY: clean
+clean: ## remove everything that was made here, the environment and the demo's data too
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build demo-data
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

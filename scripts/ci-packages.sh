@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# In CI, as root on Debian: install what the whole suite needs besides Python (Java 17, Maven). Elsewhere: does nothing.
+set -euo pipefail
+[ "${CI:-}" = true ] || exit 0
+
+missing=()
+command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
+command -v mvn >/dev/null || missing+=(maven)
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+  echo "error: CI without ${missing[*]} → install them in the image" >&2
+  exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}"
