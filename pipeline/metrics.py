@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from pipeline.errors import ConfigError
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -116,3 +118,18 @@ class Metrics:
         """Read a counter or gauge back; 0 where it was never touched."""
         suffix = "_total" if DEFINITIONS[name].kind == "counter" else ""
         return self.registry.get_sample_value(f"stillwatch_{name}{suffix}", labels) or 0.0
+
+
+def expose(metrics: Metrics, listen: str) -> None:
+    """Show the metrics at ``http://host:port/metrics`` from a daemon thread, until the process ends.
+
+    Raises:
+        ConfigError: the address cannot be listened at.
+    """
+    host, _, port = listen.rpartition(":")
+    try:
+        start_http_server(int(port), addr=host.strip("[]"), registry=metrics.registry)
+    except OSError as error:
+        raise ConfigError(
+            f"metrics.listen {listen}: {error.strerror or error}", next_step="name a free port of this machine"
+        ) from error

@@ -187,6 +187,7 @@ def _cross_checks(settings: Settings) -> Iterator[str]:
             yield "webhook.url: https only (webhook.allow_http = true for a local receiver)"
         if webhook.secret is None:
             yield f"webhook.secret: alerts are signed; set {env_name('webhook.secret')} or webhook.secret_file"
-    host, separator, port = settings.serve.listen.rpartition(":")
-    if not separator or not host or not port.isdigit() or int(port) > 65535:
-        yield f"serve.listen: {settings.serve.listen!r} is not host:port"
+    for name, listen in (("serve.listen", settings.serve.listen), ("metrics.listen", settings.metrics.listen)):
+        host, separator, port = (listen or "").rpartition(":")
+        if listen is not None and (not separator or not host or not port.isdigit() or int(port) > 65535):
+            yield f"{name}: {listen!r} is not host:port"

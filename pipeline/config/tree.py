@@ -166,6 +166,14 @@ class WebhookSettings(Section):
     timeout_s: Seconds = 15.0
 
 
+class MetricsSettings(Section):
+    """Where ingest and worker show their metrics; serve shows its own at `serve.listen`."""
+
+    listen: str | None = Field(
+        None, description="host:port of Prometheus /metrics of ingest or worker; a port each on one machine"
+    )
+
+
 class LogSettings(Section):
     """What a service says about itself."""
 
@@ -187,4 +195,5 @@ class Settings(Section):
     serve: ServeSettings = ServeSettings()
     rules: RuleSettings = RuleSettings()
     webhook: WebhookSettings = WebhookSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
