@@ -1,0 +1,147 @@
+"""What a worker knows of one source partition between two emissions, and how that becomes a delta. No broker here."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+from pipeline import logs
+from pipeline.clock import Clock
+from pipeline.config import WorkerSettings
+from pipeline.fingerprint.aggregate import aggregate
+from pipeline.fingerprint.dedup import Deduplicator
+from pipeline.fingerprint.schema import LINKS, PANES, Delta
+from pipeline.fingerprint.watermark import Watermark
+
+HEARTBEAT_S = 5.0
+
+log = logs.get("worker")
+
+
+class PartitionState:
+    """Pending events of one partition, what was seen before, and its watermark.
+
+    ``add`` takes the batches in offset order; ``emit`` hands out all that came since the last emission as one delta.
+    Deltas are contiguous: each begins where the last ended. Not thread-safe.
+
+    Args:
+        partition: of the source topic.
+        from_offset: the first offset that the first delta covers.
+        settings: lateness, idleness, de-duplication, when an emission is due.
+        clock: monotonic time for idleness and rhythm, wall time for ``emitted_at``.
+    """
+
+    def __init__(self, partition: int, from_offset: int, settings: WorkerSettings, clock: Clock) -> None:
+        self.partition = partition
+        self._settings = settings
+        self._clock = clock
+        self._dedup = Deduplicator(timedelta(seconds=settings.dedup_window_s), settings.dedup_ids)
+        self._watermark = Watermark(settings.lateness_s)
+        self._from = self._next = from_offset
+        self._pending: list[pl.DataFrame] = []
+        self._events = self._duplicates = self._late = 0
+        self._received_s = self._emitted_s = clock.monotonic()
+        self._told_idle = False
+        self._emitted_once = False
+
+    @property
+    def from_offset(self) -> int:
+        """Where the next delta begins: everything before it was handed out by ``emit``."""
+        return self._from
+
+    @property
+    def next_offset(self) -> int:
+        """The first offset not taken in yet."""
+        return self._next
+
+    @property
+    def pending_events(self) -> int:
+        """Events taken in and not emitted."""
+        return self._events
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is pending that an emission is due before anything more is taken in."""
+        return self._events >= self._settings.emit_events
+
+    def warm(self, events: pl.DataFrame) -> None:
+        """Remember ids and times of events that an earlier worker counted; needs the columns that ``add`` needs for
+        de-duplication: ``event_id``, ``timestamp``, ``account_id``. To be called before the first ``add``.
+        """
+        self._dedup.warm(events)
+        self._watermark.advance(events["timestamp"])
+
+    def add(self, offset: int, events: pl.DataFrame) -> None:
+        """Take in the batch at ``offset``.
+
+        Raises:
+            ValueError: the offset was taken in before; batches come in order.
+        """
+        self.skip(offset)
+        self._received_s = self._clock.monotonic()
+        self._told_idle = False
+        if events.is_empty():
+            return
+        forgotten = self._dedup.forgotten
+        duplicate = self._dedup.duplicates(events)
+        if self._dedup.forgotten > forgotten:
+            log.warning("ids_forgotten", partition=self.partition, ids=self._dedup.forgotten - forgotten)
+        if duplicate.any():
+            events = events.filter(~pl.Series(duplicate))
+            self._duplicates += int(duplicate.sum())
+        self._late += self._watermark.advance(events["timestamp"])
+        self._events += events.height
+        if events.height:
+            self._pending.append(events)
+
+    def skip(self, offset: int) -> None:
+        """Cover the message at ``offset`` without counting anything: it was damaged, or is no batch.
+
+        Raises:
+            ValueError: the offset was taken in before.
+        """
+        if offset < self._next:
+            raise ValueError(f"partition {self.partition}: offset {offset} after {self._next - 1}")
+        self._next = offset + 1
+
+    def emit(self, *, generation: int, committed: int, at_end: bool = True) -> Delta | None:
+        """Everything since the last emission as a delta; None where there is nothing to tell.
+
+        With no new offsets there still is a delta, empty and covering none, when the partition has become idle, and
+        every HEARTBEAT_S: so that whoever reads can tell a quiet partition from one without a worker.
+
+        Args:
+            generation: of the consumer group.
+            committed: input offset known to be committed.
+            at_end: whether the partition was read to its end; only then may it be called idle.
+        """
+        now_s = self._clock.monotonic()
+        moved = self._next > self._from
+        idle = at_end and not moved and now_s - self._received_s >= self._settings.idle_after_s
+        due = now_s - self._emitted_s >= HEARTBEAT_S or (idle and not self._told_idle) or not self._emitted_once
+        if not moved and not due:
+            return None
+        panes, links = (
+            aggregate(pl.concat(self._pending, rechunk=True)) if self._pending else (PANES.to_frame(), LINKS.to_frame())
+        )
+        delta = Delta(
+            partition=self.partition,
+            generation=generation,
+            from_offset=self._from,
+            to_offset=self._next,
+            committed=committed,
+            watermark=self._watermark.value,
+            idle=idle,
+            emitted_at=self._clock.now(),
+            events=self._events,
+            duplicates=self._duplicates,
+            late=self._late,
+            panes=panes,
+            links=links,
+        )
+        self._from = self._next
+        self._pending.clear()
+        self._events = self._duplicates = self._late = 0
+        self._emitted_s, self._told_idle, self._emitted_once = now_s, idle, True
+        return delta
