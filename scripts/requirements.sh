@@ -18,3 +18,5 @@ extras=(--extra broker --extra uvloop)
 compile ${upgrade[@]+"${upgrade[@]}"} pyproject.toml "${extras[@]}" requirements/dev.in requirements/build.in --output-file requirements/dev.txt
 # What an installation runs on: the same versions as were tested.
 compile ${upgrade[@]+"${upgrade[@]}"} pyproject.toml --extra uvloop --constraint requirements/dev.txt --output-file requirements/run.txt
+# What builds the wheel in the image.
+compile ${upgrade[@]+"${upgrade[@]}"} requirements/build.in --constraint requirements/dev.txt --output-file requirements/build.txt
