@@ -1,0 +1,171 @@
+"""What there is to tell: campaigns, named accounts outside any, and matches of rules that alert by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from pipeline.rules.load import RuleSet
+from pipeline.rules.model import SEVERITIES, Severity
+from pipeline.rules.run import Tx
+
+SHOWN_ACCOUNTS: Final = 20
+CRITICAL_ACCOUNTS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One thing an alert can be about, as it stands now."""
+
+    rule_id: str  # "campaign", "account", or the rule's own id
+    group_key: str
+    campaign_id: str | None
+    severity: Severity
+    title: str
+    summary: str
+    accounts: int
+    shown: Sequence[str]  # at most SHOWN_ACCOUNTS of them
+    score: float
+    reasons: Sequence[str]
+    evidence_sql: str
+    first_seen: datetime
+    last_seen: datetime
+
+    @property
+    def key(self) -> str:
+        """What tells subjects apart: at most one open alert each."""
+        return f"{self.rule_id}|{self.group_key}"
+
+    def with_accounts(self, accounts: int) -> Subject:
+        """The same, with another count."""
+        return replace(self, accounts=accounts)
+
+
+def worse(one: Severity, other: Severity) -> bool:
+    """``one`` is more severe than ``other``."""
+    return SEVERITIES.index(one) > SEVERITIES.index(other)
+
+
+def quote(text: str) -> str:
+    """A SQL literal, for queries that a person pastes."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def current_subjects(tx: Tx, rules: RuleSet | None) -> Mapping[str, Subject]:
+    """Every subject, by key; those that are over are told apart by their ``last_seen``."""
+    subjects = [*_campaigns(tx), *_accounts(tx), *(_matches(tx, rules) if rules else ())]
+    return {subject.key: subject for subject in subjects}
+
+
+def _campaigns(tx: Tx) -> list[Subject]:
+    rows = tx.execute(
+        """
+        select
+            campaign.campaign_id,
+            campaign.score,
+            campaign.named_accounts,
+            campaign.reasons,
+            campaign.first_seen,
+            campaign.last_seen,
+            (
+                select list(campaign_member.account_id order by probability desc, account_id)[1:$shown]
+                from campaign_member
+                where campaign_member.campaign_id = campaign.campaign_id
+            ) as shown
+        from campaign
+        where merged_into is null and named_accounts > 0
+        order by campaign.campaign_id
+        """,
+        {"shown": SHOWN_ACCOUNTS},
+    ).fetchall()
+    return [
+        Subject(
+            rule_id="campaign",
+            group_key=campaign_id,
+            campaign_id=campaign_id,
+            severity="critical" if named >= CRITICAL_ACCOUNTS else "high",
+            title=f"{named} accounts act as one",
+            summary=f"Campaign {campaign_id}: {named} accounts named, mean probability {score:.2f}. "
+            + (reasons[0] if reasons else ""),
+            accounts=named,
+            shown=shown or [],
+            score=score,
+            reasons=reasons,
+            evidence_sql=f"select * from suspicious_accounts where campaign_id = {quote(campaign_id)} "
+            "order by score desc",
+            first_seen=first_seen,
+            last_seen=last_seen,
+        )
+        for campaign_id, score, named, reasons, first_seen, last_seen, shown in rows
+    ]
+
+
+def _accounts(tx: Tx) -> list[Subject]:
+    rows = tx.execute(
+        "select account_id, score, reasons, first_seen, last_seen from suspicious_accounts "
+        "where campaign_id is null order by account_id"
+    ).fetchall()
+    return [
+        Subject(
+            rule_id="account",
+            group_key=f"account:{account_id}",
+            campaign_id=None,
+            severity="medium",
+            title="One account is suspicious by itself",
+            summary=f"Account {account_id} scores {score:.2f}. " + (reasons[0] if reasons else ""),
+            accounts=1,
+            shown=[account_id],
+            score=score,
+            reasons=reasons,
+            evidence_sql=f"select * from signals where account_id = {quote(account_id)} order by strength desc",
+            first_seen=first_seen,
+            last_seen=last_seen,
+        )
+        for account_id, score, reasons, first_seen, last_seen in rows
+    ]
+
+
+def _matches(tx: Tx, rules: RuleSet) -> list[Subject]:
+    found = []
+    for rule in rules:
+        if rule.meta.alert != "match":
+            continue
+        rows = tx.execute(
+            """
+            select
+                group_key,
+                max(strength),
+                count(distinct account_id),
+                list(distinct account_id order by account_id)[1:$shown],
+                arg_max(reason, (strength, account_id)),
+                min(first_seen),
+                max(last_seen)
+            from signals
+            where rule_id = $rule and strength >= $at
+            group by group_key
+            order by group_key
+            """,
+            {"rule": rule.rule_id, "at": rule.meta.alert_at, "shown": SHOWN_ACCOUNTS},
+        ).fetchall()
+        for group_key, strength, accounts, shown, reason, first_seen, last_seen in rows:
+            found.append(
+                Subject(
+                    rule_id=rule.rule_id,
+                    group_key=group_key,
+                    campaign_id=None,
+                    severity=rule.meta.severity,
+                    title=rule.meta.title,
+                    summary=reason,
+                    accounts=accounts,
+                    shown=shown,
+                    score=strength,
+                    reasons=[reason],
+                    evidence_sql=f"select * from signals where rule_id = {quote(rule.rule_id)} "
+                    f"and group_key = {quote(group_key)} order by strength desc",
+                    first_seen=first_seen,
+                    last_seen=last_seen,
+                )
+            )
+    return found

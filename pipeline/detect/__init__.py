@@ -1,0 +1,5 @@
+"""Detection: signals of rules → scores of accounts → campaigns, inside the transaction that saw the evidence."""
+
+from pipeline.detect.detector import DetectionResult, Detector
+
+__all__ = ["DetectionResult", "Detector"]

@@ -1,0 +1,181 @@
+"""One pass of detection in an open transaction: due rules → signals → scores → campaigns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from pipeline import logs
+from pipeline.clock import Clock
+from pipeline.config import Settings
+from pipeline.detect.campaigns import update_campaigns
+from pipeline.detect.schedule import due_windows
+from pipeline.detect.scores import update_findings
+from pipeline.detect.signals import store_signals
+from pipeline.detect.state import RuleState, mark_dirty, read_states, write_failure, write_success
+from pipeline.detect.tables import WriteTx
+from pipeline.metrics import Metrics
+from pipeline.rules.load import RuleSet
+from pipeline.rules.model import Rule, Window
+from pipeline.rules.run import RuleAbortedError, RuleResultError, Tx, evaluate
+
+LATE_EVERY_S: Final = 15.0  # how often late data may make a rule look again before its next turn
+_BACKOFF_S: Final = (60.0, 300.0, 900.0, 3600.0)
+
+_log = logs.get("detect")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionResult:
+    """What one pass did. ``accounts`` are those whose signals were written, ``campaigns`` those written anew."""
+
+    watermark: datetime
+    windows: Mapping[str, Sequence[Window]] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+    accounts: frozenset[str] = frozenset()
+    campaigns: tuple[str, ...] = ()
+
+    @property
+    def evaluated(self) -> bool:
+        """Any rule had something to look at."""
+        return bool(self.windows)
+
+
+@dataclass(slots=True)
+class _Suspended:
+    """A rule that failed: since how many times in a row, why, and until when (monotonic) it rests."""
+
+    failures: int
+    reason: str
+    until_s: float
+
+
+@dataclass(slots=True)
+class Detector:
+    """Runs rules behind the watermark. How far each has looked is in the store, in the transaction of its result.
+
+    One owner, one thread. In memory is only what may be forgotten: which rules rest after a failure.
+    """
+
+    settings: Settings
+    rules: RuleSet
+    clock: Clock
+    metrics: Metrics
+    _suspended: dict[str, _Suspended] = field(default_factory=dict)
+    _late_looked_s: dict[str, float] = field(default_factory=dict)
+
+    def run(self, tx: WriteTx, *, watermark: datetime, changed_since: datetime | None = None) -> DetectionResult:
+        """Look at every closed window that is new or changed, and bring findings and campaigns up to date.
+
+        Cheap when nothing is due. What it writes depends on what is stored and on the watermark, not on how often it
+        was called before.
+
+        Args:
+            tx: the open transaction that has the data; all is written in it.
+            watermark: event time up to which panes are complete.
+            changed_since: start of the oldest pane that this transaction touched, if any.
+
+        Raises:
+            RuleAbortedError: a rule's SQL failed, and DuckDB aborted the transaction with it. Roll back and repeat
+                the transaction: the rule is left out by then, and ``rule_state`` says why.
+        """
+        states = read_states(tx)
+        self._record_failures(tx, states)
+        done: dict[str, list[Window]] = {}
+        failed: dict[str, str] = {}
+        touched: set[str] = set()
+        for rule in self.rules:
+            if self._rests(rule.rule_id):
+                continue
+            state = states.get(rule.rule_id, RuleState())
+            changed = self._changed(tx, rule.rule_id, state, changed_since)
+            ahead = state.evaluated_until is None or watermark - state.evaluated_until >= rule.meta.every
+            if not ahead and changed is None:
+                continue
+            windows = due_windows(
+                rule.meta,
+                done=state.evaluated_until,
+                watermark=watermark,
+                changed=changed,
+                active_hours=_active_hours(tx, rule, state.evaluated_until, changed),
+            )
+            if not windows:
+                continue
+            try:
+                self._evaluate(tx, rule, windows, touched)
+            except RuleResultError as error:
+                failed[rule.rule_id] = error.reason
+                self._record_failures(tx, states)
+            else:
+                done[rule.rule_id] = windows
+        campaigns: tuple[str, ...] = ()
+        if touched:
+            now = self.clock.now()
+            update_findings(tx, touched, name_at=self.settings.rules.name_at, now=now)
+            campaigns = update_campaigns(tx, touched, now=now)
+        return DetectionResult(watermark, done, failed, frozenset(touched), campaigns)
+
+    def _evaluate(self, tx: WriteTx, rule: Rule, windows: Sequence[Window], touched: set[str]) -> None:
+        matches = 0
+        for window in windows:
+            begun = self.clock.monotonic()
+            try:
+                frame = evaluate(tx, rule, window.since, window.until)
+            except (RuleAbortedError, RuleResultError) as error:
+                self.metrics.count("rules_failed", rule=rule.rule_id)
+                before = self._suspended.get(rule.rule_id)
+                self._suspend(rule.rule_id, (before.failures if before else 0) + 1, error.reason)
+                raise
+            self.metrics.observe("rules_seconds", self.clock.monotonic() - begun, rule=rule.rule_id)
+            self.metrics.count("rules_evaluated", rule=rule.rule_id)
+            touched |= store_signals(tx, rule, window, frame)
+            matches = frame.height
+        self._late_looked_s[rule.rule_id] = self.clock.monotonic()
+        self._suspended.pop(rule.rule_id, None)
+        write_success(tx, rule.rule_id, windows[-1].until, matches, self.clock.now())
+
+    def _changed(self, tx: Tx, rule_id: str, state: RuleState, changed_since: datetime | None) -> datetime | None:
+        """Since when the rule must look again; late data waits for its turn, and is remembered in the store."""
+        if state.evaluated_until is None:
+            return None
+        changed = state.dirty_since
+        if changed_since is not None and changed_since < state.evaluated_until:
+            changed = changed_since if changed is None else min(changed, changed_since)
+        if changed is None:
+            return None
+        waited = self.clock.monotonic() - self._late_looked_s.get(rule_id, -LATE_EVERY_S)
+        if waited >= LATE_EVERY_S:
+            return changed
+        if changed != state.dirty_since:
+            mark_dirty(tx, rule_id, changed)
+        return None
+
+    def _rests(self, rule_id: str) -> bool:
+        item = self._suspended.get(rule_id)
+        return item is not None and self.clock.monotonic() < item.until_s
+
+    def _suspend(self, rule_id: str, failures: int, reason: str) -> None:
+        rest_s = _BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1]
+        self._suspended[rule_id] = _Suspended(failures, reason, self.clock.monotonic() + rest_s)
+        _log.error("rule_failed", rule=rule_id, reason=reason, failures=failures, rests_s=rest_s)
+
+    def _record_failures(self, tx: Tx, states: Mapping[str, RuleState]) -> None:
+        for rule_id, item in self._suspended.items():
+            stored = states.get(rule_id, RuleState())
+            if stored.failures != item.failures:
+                write_failure(tx, rule_id, item.failures, item.reason, self.clock.now())
+
+
+def _active_hours(tx: Tx, rule: Rule, done: datetime | None, changed: datetime | None) -> list[datetime]:
+    """Hours with events that the rule's due windows can reach."""
+    if done is None:
+        return [row[0] for row in tx.execute("select distinct hour from links order by hour").fetchall()]
+    since = min(done, changed or done) - rule.meta.window - rule.meta.hop - timedelta(hours=1)
+    return [
+        row[0]
+        for row in tx.execute(
+            "select distinct hour from links where hour >= $since order by hour", {"since": since}
+        ).fetchall()
+    ]

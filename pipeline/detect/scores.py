@@ -1,0 +1,113 @@
+"""From stored signals to a score for each account, recomputable by hand.
+
+Of each kind of evidence the strongest signal of the account's last seven days with signals counts, since two signals
+of one kind look at the same facts; kinds combine by noisy-or: ``score = 1 − (1 − s₁)(1 − s₂)…``. Both are functions of
+what is stored, not of when it was stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from pipeline.detect.tables import WriteTx
+from pipeline.rules.run import Tx
+
+_SCORES: Final = """
+with touched as (
+    select distinct unnest($accounts::varchar[]) as account_id
+),
+
+recent as (
+    select signal.*
+    from signal
+    inner join touched on signal.account_id = touched.account_id
+    qualify signal.window_end > max(signal.window_end) over (partition by signal.account_id) - interval 7 days
+),
+
+best as (
+    select *
+    from recent
+    qualify
+        row_number() over (
+            partition by account_id, evidence order by strength desc, window_end desc, rule_id, group_key
+        ) = 1
+),
+
+scored as (
+    select
+        account_id,
+        1 - product(1 - strength) as score,
+        list(reason order by strength desc, evidence) as reasons
+    from best
+    group by account_id
+),
+
+span as (
+    select
+        account_id,
+        min(first_seen) as first_seen,
+        max(last_seen) as last_seen
+    from recent
+    group by account_id
+)
+
+select
+    scored.account_id,
+    scored.score,
+    scored.reasons,
+    span.first_seen,
+    span.last_seen,
+    accounts.cleared_reason
+from scored
+inner join span on scored.account_id = span.account_id
+left join accounts on scored.account_id = accounts.account_id
+order by scored.account_id
+"""
+
+
+def scores(tx: Tx, accounts: Collection[str]) -> pl.DataFrame:
+    """Score, reasons (strongest first), first and last sight of each account that has signals."""
+    return tx.execute(_SCORES, {"accounts": sorted(accounts)}).pl()
+
+
+def update_findings(tx: WriteTx, accounts: Collection[str], *, name_at: float, now: datetime) -> None:
+    """Write the finding of each account anew; an account without signals loses its finding.
+
+    An account that a person cleared keeps its finding and is not named.
+    """
+    ids = sorted(accounts)
+    kept = tx.execute(
+        "select entity_id as account_id, campaign_id, created_at from finding "
+        "where dimension = 'account' and entity_id in (select unnest($accounts::varchar[]))",
+        {"accounts": ids},
+    ).pl()
+    fresh = scores(tx, ids)
+    tx.execute(
+        "delete from finding where dimension = 'account' and entity_id in (select unnest($accounts::varchar[]))",
+        {"accounts": ids},
+    )
+    if fresh.height == 0:
+        return
+    utc = pl.Datetime("us", "UTC")
+    moment = pl.lit(now, dtype=utc)
+    tx.insert(
+        "finding",
+        fresh.join(kept, on="account_id", how="left").select(
+            (pl.lit("account:") + pl.col("account_id")).alias("finding_id"),
+            pl.lit("account").alias("dimension"),
+            pl.col("account_id").alias("entity_id"),
+            "campaign_id",
+            "score",
+            ((pl.col("score") >= name_at) & pl.col("cleared_reason").is_null()).alias("named"),
+            "cleared_reason",
+            "reasons",
+            "first_seen",
+            "last_seen",
+            pl.coalesce(pl.col("created_at").cast(utc), moment).alias("created_at"),
+            moment.alias("updated_at"),
+        ),
+    )

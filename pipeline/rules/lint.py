@@ -1,0 +1,113 @@
+"""What the SQL of a rule may be: exactly one SELECT, over the analyst views only, with its window bound.
+
+DuckDB's own parser judges it: the syntax tree is walked, not the text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+import duckdb
+
+ALLOWED_VIEWS: Final = frozenset(
+    {
+        "accounts",
+        "api_keys",
+        "fingerprints_1m",
+        "fingerprints_1h",
+        "fingerprints_1d",
+        "links",
+        "signals",
+        "findings",
+        "campaigns",
+        "campaign_members",
+        "dead_letters",
+        "pipeline_health",
+    }
+)
+_TABLE_FUNCTIONS: Final = frozenset({"unnest", "range", "generate_series"})
+# A rule must give the same rows for the same window whenever it is run, and must not read the process's surroundings.
+_REFUSED_FUNCTIONS: Final = frozenset(
+    {
+        "now",
+        "current_timestamp",
+        "get_current_timestamp",
+        "transaction_timestamp",
+        "current_date",
+        "today",
+        "get_current_time",
+        "random",
+        "uuid",
+        "gen_random_uuid",
+        "setseed",
+        "getenv",
+        "current_setting",
+        "nextval",
+        "currval",
+        "query",
+        "query_table",
+        "read_text",
+        "read_blob",
+        "error",
+    }
+)
+
+
+def problems(sql: str, parameters: frozenset[str]) -> list[str]:
+    """Everything that is wrong with a rule's SQL; empty when it may run.
+
+    Args:
+        sql: the text of the file.
+        parameters: the rule's own parameters; ``since`` and ``until`` are added.
+    """
+    connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
+    try:
+        statements = connection.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            return [f"exactly one SELECT is needed; here: {', '.join(str(s.type.name) for s in statements) or 'nothing'}"]
+        bound = set(statements[0].named_parameters)
+        row = connection.execute("select json_serialize_sql($sql)", {"sql": statements[0].query}).fetchone()
+        tree = json.loads(row[0]) if row else {}
+    except duckdb.Error as error:
+        return [str(error).splitlines()[0]]
+    finally:
+        connection.close()
+    if tree.get("error"):
+        return [str(tree.get("error_message"))]
+    found = list(_tree_problems(tree["statements"]))
+    expected = parameters | {"since", "until"}
+    found += [f"${name} is not used: bind it" for name in sorted(expected - bound)]
+    found += [f"${name} is bound and not declared under parameters" for name in sorted(bound - expected)]
+    return found
+
+
+def _tree_problems(statements: list[Any]) -> Iterator[str]:
+    nodes = list(_walk(statements))
+    own = {entry["key"].lower() for node in nodes for entry in (node.get("cte_map") or {}).get("map", [])}
+    for node in nodes:
+        kind = node.get("type")
+        if kind == "BASE_TABLE":
+            name = str(node.get("table_name")).lower()
+            if node.get("catalog_name") or node.get("schema_name"):
+                yield f"{node['schema_name']}.{name}: name views without schema"
+            elif name not in ALLOWED_VIEWS and name not in own:
+                yield f"{name}: no view that a rule may read; they are {', '.join(sorted(ALLOWED_VIEWS))}"
+        elif kind == "TABLE_FUNCTION":
+            function = str((node.get("function") or {}).get("function_name")).lower()
+            if function not in _TABLE_FUNCTIONS:
+                yield f"{function}(): no table function that a rule may use"
+        elif node.get("class") == "FUNCTION" and str(node.get("function_name")).lower() in _REFUSED_FUNCTIONS:
+            yield f"{node['function_name']}(): a rule may depend on its window only"
+
+
+def _walk(node: Any) -> Iterator[dict[str, Any]]:
+    stack = [node]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            yield item
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)

@@ -1,0 +1,142 @@
+"""Reads the shipped rules and the user's directory; a bad file is named with all that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import ValidationError
+
+from pipeline.config import RuleSettings
+from pipeline.resources import sql_dir
+from pipeline.rules.lint import problems as sql_problems
+from pipeline.rules.model import Rule, RuleFileError, RuleMeta, out_of_range
+
+_MAX_BYTES: Final = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Rules by id, in the order in which they run."""
+
+    rules: Mapping[str, Rule]
+
+    def __iter__(self) -> Any:
+        return iter(self.rules.values())
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+
+def load_rules(settings: RuleSettings) -> RuleSet:
+    """Read every rule that is not disabled: those shipped, then the user's.
+
+    Raises:
+        RuleFileError: with every problem of every file; nothing is loaded then.
+    """
+    directories = [sql_dir("rules"), *([settings.directory] if settings.directory else [])]
+    found, problems = {}, []
+    for directory in directories:
+        rules, wrong = read_directory(directory)
+        problems += wrong
+        problems += [f"{rules[name].origin}: the id {name} is taken by {found[name].origin}" for name in rules.keys() & found]
+        found.update(rules)
+    problems += [f"rules.disabled: there is no rule {name}" for name in settings.disabled if name not in found]
+    if problems:
+        raise RuleFileError(
+            "rules cannot be used:\n  " + "\n  ".join(sorted(problems)),
+            next_step="correct the files; docs/rules.md has the fields",
+        )
+    return RuleSet({name: found[name] for name in sorted(found) if name not in settings.disabled})
+
+
+def load_directory(directory: Path) -> RuleSet:
+    """Read the rules of one directory only.
+
+    Raises:
+        RuleFileError: with every problem of every file, or there is no rule.
+    """
+    rules, wrong = read_directory(directory)
+    if wrong or not rules:
+        raise RuleFileError(
+            f"{directory}: " + ("\n  ".join(["rules cannot be used:", *wrong]) if wrong else "no rule here"),
+            next_step="a rule is a pair ID.sql and ID.yml; docs/rules.md has the fields",
+        )
+    return RuleSet(rules)
+
+
+def read_directory(directory: Path) -> tuple[dict[str, Rule], list[str]]:
+    """Rules of a directory, and what is wrong with the others; a rule with a problem is not among the first."""
+    if not directory.is_dir():
+        return {}, [f"{directory}: no such directory"]
+    rules, problems = {}, []
+    stems = sorted({path.stem for path in directory.iterdir() if path.suffix in {".sql", ".yml"}})
+    for stem in stems:
+        rule, wrong = _read(directory / stem)
+        problems += [f"{directory / stem}{part}" for part in wrong]
+        if rule is not None and not wrong:
+            rules[stem] = rule
+    return rules, problems
+
+
+def _read(base: Path) -> tuple[Rule | None, list[str]]:
+    missing = [f"{suffix}: missing" for suffix in (".sql", ".yml") if not base.with_suffix(suffix).is_file()]
+    if missing:
+        return None, missing
+    meta, problems = _meta(base.with_suffix(".yml"))
+    try:
+        sql = base.with_suffix(".sql").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return None, [*problems, f".sql: {error}"]
+    if meta is None:
+        return None, problems
+    names = frozenset(meta.parameters)
+    problems += [f".sql: {text}" for text in sql_problems(sql, names)]
+    defaults = {name: item.default for name, item in meta.parameters.items()}
+    return Rule(base.name, meta, sql, defaults, str(base)), problems
+
+
+def _meta(file: Path) -> tuple[RuleMeta | None, list[str]]:
+    try:
+        if file.stat().st_size > _MAX_BYTES:
+            return None, [f".yml: larger than {_MAX_BYTES} bytes"]
+        tree = yaml.load(file.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader, stricter
+        return RuleMeta.model_validate(tree), []
+    except yaml.YAMLError as error:
+        return None, [f".yml: {' '.join(str(error).split())}"]
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        return None, [f".yml: {error}"]
+    except ValidationError as error:
+        items = error.errors(include_url=False, include_input=False, include_context=False)
+        return None, [f".yml: {'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg']}" for item in items]
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses aliases (a few lines of them can become gigabytes) and a key given twice."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not used in rules")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        keys = [key.value for key, _ in node.value]
+        twice = {key for key in keys if isinstance(key, str) and keys.count(key) > 1}
+        if twice:
+            raise yaml.YAMLError(f"given twice: {', '.join(sorted(twice))}{node.start_mark}")
+        return super().construct_mapping(node, deep)
+
+
+def override(rule: Rule, values: Mapping[str, float]) -> Rule:
+    """The rule with other parameters.
+
+    Raises:
+        RuleFileError: a name is unknown or a value out of range.
+    """
+    wrong: Iterable[str] = out_of_range(values, rule.meta.parameters)
+    if wrong:
+        raise RuleFileError(f"{rule.rule_id}: {'; '.join(wrong)}", next_step="see the rule's YAML for names and ranges")
+    return Rule(rule.rule_id, rule.meta, rule.sql, {**rule.parameters, **values}, rule.origin)

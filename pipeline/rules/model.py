@@ -1,0 +1,164 @@
+"""What a rule says about itself: the fields of its YAML, checked, and the rule as it is run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from pipeline.errors import StillwatchError
+
+Severity = Literal["low", "medium", "high", "critical"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("low", "medium", "high", "critical")
+
+# Rules of one kind of evidence look at the same facts from two sides: their strengths never add up.
+Evidence = Literal["likeness", "content", "timing", "lifecycle", "infrastructure", "identity", "usage"]
+
+_DURATION = re.compile(r"(\d+)(s|m|h|d)")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class RuleFileError(StillwatchError):
+    """Rules that cannot be used; every problem of every file is in the message, one a line."""
+
+    exit_code = 65
+
+
+def duration(value: object) -> timedelta:
+    """Read ``90s``, ``5m``, ``24h`` or ``7d``.
+
+    Raises:
+        ValueError: it is none of these, or zero.
+    """
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match[1]) == 0:
+        raise ValueError(f"{value!r} is no duration; write 90s, 5m, 24h or 7d")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Parameter(_Part):
+    """A number that the SQL binds as ``$name`` and that a user may override within its range."""
+
+    default: float
+    min: float
+    max: float
+    description: str
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        if not self.min <= self.default <= self.max:
+            raise ValueError(f"default {self.default:g} is outside {self.min:g}…{self.max:g}")
+        return self
+
+
+class Traffic(_Part):
+    """Events of a case, written once for many accounts; ``{i}`` is the account's number, ``{j}`` the event's.
+
+    A list stands for its item number ``i + j`` in fields of an event, and number ``i`` elsewhere, going round.
+    """
+
+    accounts: int = Field(1, gt=0, le=5000)
+    events: int | list[int] = 1
+    start_s: float = 0
+    account_step_s: float = 0
+    event_step_s: float = 60
+    event: dict[str, Any]
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+
+class Expected(_Part):
+    """What must come out of a case. Accounts are counted once whatever the number of their rows."""
+
+    accounts: int = Field(ge=0)
+    min_strength: float = Field(0.0, ge=0, le=1)
+    max_strength: float = Field(1.0, ge=0, le=1)
+
+
+class Case(_Part):
+    """Rows in, matches out."""
+
+    name: str
+    rows: list[Traffic] = Field(min_length=1)
+    parameters: dict[str, float] = Field(default_factory=dict)
+    expect: Expected
+
+
+class RuleMeta(_Part):
+    """The YAML beside the SQL."""
+
+    title: str
+    description: str
+    severity: Severity
+    evidence: Evidence
+    dimension: str
+    window: Duration = Field(description="how far back from its end a window reaches")
+    hop: Duration = Field(description="windows end at multiples of it; the last one is looked at while it still fills")
+    every: Duration = Field(description="how often, in event time, a window that still fills is looked at")
+    alert: Literal["finding", "match"] = Field(
+        "finding", description="finding: counts towards scores; match: also opens an alert of its own"
+    )
+    alert_at: float = Field(0.9, gt=0, lt=1, description="strength from which a match opens an alert")
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    references: list[str] = Field(min_length=1)
+    false_positives: list[str] = Field(min_length=1)
+    runbook: list[str] = Field(min_length=1)
+    tests: list[Case] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        minute = timedelta(minutes=1)
+        if self.every % minute or self.hop % self.every:
+            raise ValueError("every must be whole minutes, and hop a multiple of every")
+        if self.window < self.hop:
+            raise ValueError("window must be at least hop, or events between two windows are never looked at")
+        if not any(case.expect.accounts for case in self.tests):
+            raise ValueError("tests: at least one case must fire")
+        if all(case.expect.accounts and case.expect.max_strength >= self.alert_at for case in self.tests):
+            raise ValueError("tests: at least one look-alike must not fire, or stay weak")
+        for case in self.tests:
+            problems = list(out_of_range(case.parameters, self.parameters))
+            if problems:
+                raise ValueError(f"tests: {case.name}: {'; '.join(problems)}")
+        return self
+
+
+def out_of_range(values: Mapping[str, float], declared: Mapping[str, Parameter]) -> list[str]:
+    """What is wrong with parameters given for a rule: unknown names and values outside the declared range."""
+    problems = []
+    for name, value in values.items():
+        if name not in declared:
+            problems.append(f"no parameter {name}")
+        elif not declared[name].min <= value <= declared[name].max:
+            problems.append(f"{name} = {value:g} is outside {declared[name].min:g}…{declared[name].max:g}")
+    return problems
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one evaluation looks at: ``[since, until)``. ``end`` names it; ``until`` is earlier while it still fills."""
+
+    since: datetime
+    until: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A checked rule. ``sql`` binds exactly ``$since``, ``$until`` and the names in ``parameters``."""
+
+    rule_id: str
+    meta: RuleMeta
+    sql: str
+    parameters: Mapping[str, float]
+    origin: str

@@ -1,0 +1,207 @@
+-- Which accounts come through one client that hardly anybody else has, and are alike otherwise too? Needs no text.
+with
+active as (
+    -- Every event has a model: these are the totals.
+    select
+        links.source_id as account_id,
+        sum(links.events) as events,
+        any_value(accounts.organisation) as organisation,
+        any_value(accounts.payment_hash) as payment_hash,
+        any_value(accounts.email_domain) as email_domain,
+        any_value(accounts.created_at) > min(links.first_seen) - to_days($young_days::integer) as young
+    from links
+    left join accounts on links.source_id = accounts.account_id
+    where
+        links.hour >= date_trunc('hour', $since::timestamptz)
+        and links.hour < $until::timestamptz
+        and links.source_kind = 'account'
+        and links.target_kind = 'model'
+    group by links.source_id
+),
+
+seen as (
+    select
+        source_id as account_id,
+        target_kind as kind,
+        target_id as thing_id,
+        sum(events) as events,
+        min(first_seen) as first_seen,
+        max(last_seen) as last_seen
+    from links
+    where
+        hour >= date_trunc('hour', $since::timestamptz)
+        and hour < $until::timestamptz
+        and source_kind = 'account'
+        and target_kind in ('client', 'network')
+    group by all
+),
+
+everyone as (
+    select
+        count(*) as accounts,
+        count(*) filter (where young) as young,
+        count(young) as known_age
+    from active
+),
+
+member as (
+    select
+        seen.*,
+        active.young,
+        active.payment_hash,
+        active.email_domain,
+        seen.events / active.events as share,
+        coalesce('organisation:' || active.organisation, 'account:' || seen.account_id) as customer
+    from seen
+    inner join active on seen.account_id = active.account_id
+    where seen.kind = 'client' and seen.events >= $min_share * active.events
+    qualify count(*) over (partition by seen.thing_id) >= $min_accounts
+),
+
+crowd as (
+    select
+        thing_id,
+        count(*) as accounts,
+        count(distinct customer) as customers,
+        avg(events) as mean_events,
+        coalesce(stddev_samp(events) / avg(events), 0) as spread,
+        count(*) filter (where young) as young,
+        count(young) as known_age
+    from member
+    group by thing_id
+    having
+        count(distinct customer) >= $min_accounts
+        and count(*) <= $max_population_share * (select everyone.accounts from everyone)
+),
+
+common as (
+    -- Payments, email domains and networks that at least three of the crowd share and hardly anybody outside it has.
+    select
+        things.thing_id,
+        things.trait_kind,
+        unnest(things.holders) as account_id
+    from (
+        select
+            member.thing_id,
+            traits.trait_kind,
+            traits.trait_id,
+            list(distinct member.account_id) as holders
+        from member
+        inner join crowd on member.thing_id = crowd.thing_id
+        inner join (
+            select
+                account_id,
+                'payment' as trait_kind,
+                payment_hash as trait_id
+            from active
+            where payment_hash is not null
+            union all
+            select
+                account_id,
+                'email domain' as trait_kind,
+                email_domain as trait_id
+            from active
+            where email_domain is not null
+            union all
+            select
+                account_id,
+                kind as trait_kind,
+                thing_id as trait_id
+            from seen
+            where kind = 'network'
+        ) as traits on member.account_id = traits.account_id
+        inner join (
+            select
+                'payment' as trait_kind,
+                payment_hash as trait_id,
+                count(*) as accounts
+            from active
+            where payment_hash is not null
+            group by payment_hash
+            union all
+            select
+                'email domain' as trait_kind,
+                email_domain as trait_id,
+                count(*) as accounts
+            from active
+            where email_domain is not null
+            group by email_domain
+            union all
+            select
+                kind as trait_kind,
+                thing_id as trait_id,
+                count(*) as accounts
+            from seen
+            where kind = 'network'
+            group by kind, thing_id
+        ) as totals on traits.trait_kind = totals.trait_kind and traits.trait_id = totals.trait_id
+        group by member.thing_id, traits.trait_kind, traits.trait_id
+        having
+            count(distinct member.account_id) >= 3
+            and count(distinct member.account_id) >= $own_share * any_value(totals.accounts)
+    ) as things
+),
+
+alike as (
+    select
+        thing_id,
+        count(distinct account_id) filter (where trait_kind = 'network') as network,
+        count(distinct account_id) filter (where trait_kind = 'payment') as payment,
+        count(distinct account_id) filter (where trait_kind = 'email domain') as email
+    from common
+    group by thing_id
+),
+
+facets as (
+    select
+        crowd.*,
+        coalesce(alike.network / crowd.accounts, 0) as network,
+        coalesce(alike.payment / crowd.accounts, 0) as payment,
+        coalesce(alike.email / crowd.accounts, 0) as email,
+        crowd.young / nullif(crowd.known_age, 0) as young_share,
+        (everyone.young - crowd.young + 1) / (everyone.known_age - crowd.known_age + 2) as base_young
+    from crowd
+    cross join everyone
+    left join alike on crowd.thing_id = alike.thing_id
+),
+
+judged as (
+    select
+        *,
+        $prior
+        + 3.0 * coalesce(greatest(0, (young_share - base_young) / (1 - base_young)), 0)
+        + 1.5 * greatest(0, 1 - spread) * least(1, greatest(0, (mean_events - 1) / 2))
+        + 2.5 * payment
+        + 2.5 * email
+        + 2.0 * network
+        + least(1, ln(customers / $min_accounts) / 3) as log_odds
+    from facets
+)
+
+select
+    'account' as dimension,
+    member.account_id as entity_id,
+    member.account_id,
+    'client:' || member.thing_id as group_key,
+    $cap * member.share * member.events / (member.events + 0.1) / (1 + exp(-judged.log_odds)) as strength,
+    format(
+        '{:.0f} % of this account''s {} requests come through one client that {} accounts of {} customers use and '
+        || 'hardly anybody else ({:.0f} requests each, spread {:.2f}); {} are young against {:.0f} % elsewhere; '
+        || 'sharing with each other: network {:.0f} %, payment {:.0f} %, email domain {:.0f} %',
+        100 * member.share,
+        (member.events / member.share)::bigint,
+        judged.accounts,
+        judged.customers,
+        judged.mean_events,
+        judged.spread,
+        coalesce(format('{:.0f} %', 100 * judged.young_share), 'an unknown share'),
+        100 * judged.base_young,
+        100 * judged.network,
+        100 * judged.payment,
+        100 * judged.email
+    ) as reason,
+    member.first_seen,
+    member.last_seen
+from member
+inner join judged on member.thing_id = judged.thing_id
+where $cap / (1 + exp(-judged.log_odds)) >= $min_strength
