@@ -1,0 +1,127 @@
+"""Rewrites the generated parts of docs/: settings, metrics, fault points, and the facts about dependencies.
+
+A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. ``--check`` changes nothing and
+exits 1 when a file is not current.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from importlib.metadata import metadata, version
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from packaging.utils import canonicalize_name
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from pipeline.config import Settings
+from pipeline.metrics import DEFINITIONS
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+DEPENDENCY = re.compile(r"^\| `([\w.-]+)` \| [^|]*\| [^|]*\| (.*)$", re.MULTILINE)
+PLAIN = {str: "text", int: "whole number", float: "number", bool: "true, false", Path: "path", SecretStr: "secret"}
+
+
+def cells(*values: str) -> str:
+    """A row of a Markdown table; a bar inside a cell is escaped."""
+    return "| " + " | ".join(value.replace("|", "\\|") for value in values) + " |"
+
+
+def type_name(annotation: Any) -> str:
+    """How a person calls a type."""
+    if annotation in PLAIN:
+        return PLAIN[annotation]
+    origin = get_origin(annotation)
+    if origin is typing.Annotated:
+        return type_name(get_args(annotation)[0])
+    if origin is Literal:
+        return ", ".join(f"`{item}`" for item in get_args(annotation))
+    if origin is tuple:
+        return "list of " + type_name(get_args(annotation)[0])
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(type_name(item) for item in get_args(annotation) if item is not type(None))
+    raise TypeError(f"a setting of type {annotation!r} has no name for people yet")
+
+
+def default_text(item: FieldInfo) -> str:
+    """A default as it would be written in TOML; unset ones have none."""
+    if item.default is None or item.default is PydanticUndefined:
+        return ""
+    value = list(item.default) if isinstance(item.default, tuple) else item.default
+    return f"`{json.dumps(value if isinstance(value, bool | int | float | list) else str(value), ensure_ascii=False)}`"
+
+
+def settings_table() -> Iterator[str]:
+    """Every setting, a table a section, in the order of the tree."""
+    for section, field in Settings.model_fields.items():
+        model = field.annotation
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
+        yield f"\n**`[{section}]`** {model.__doc__}\n"
+        yield from ("| setting | type | default | meaning |", "|---|---|---|---|")
+        for name, item in model.model_fields.items():
+            meaning = item.description or ""
+            yield cells(f"`{name}`", type_name(item.annotation), default_text(item), meaning)
+    yield ""
+
+
+def metrics_table() -> Iterator[str]:
+    """Every metric as Prometheus sees it."""
+    yield from ("", "| metric | kind | labels | meaning |", "|---|---|---|---|")
+    for name, item in DEFINITIONS.items():
+        suffix = "_total" if item.kind == "counter" else ""
+        labels = ", ".join(f"`{label}`" for label in item.labels)
+        yield cells(f"`stillwatch_{name}{suffix}`", item.kind, labels, item.help)
+    yield ""
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {"settings": settings_table, "metrics": metrics_table}
+
+
+def licence(name: str) -> str:
+    """The licence a distribution declares: its expression, else its classifier, else the first line of its text."""
+    facts = metadata(name)
+    expression = facts.get_all("License-Expression")
+    classified = [
+        item.rpartition(" :: ")[2] for item in facts.get_all("Classifier") or () if item.startswith("License")
+    ]
+    text = facts.get_all("License") or ["see its files"]
+    return str((expression or classified or text)[0]).strip().partition("\n")[0]
+
+
+def current(path: Path) -> str:
+    """A file's text with its generated parts as they should be."""
+    text = path.read_text(encoding="utf-8")
+    text = BLOCK.sub(lambda found: found[1] + "\n".join(PARTS[found[2]]()) + "\n" + found[3], text)
+    if path != DOCS / "dependencies.md":
+        return text
+    return DEPENDENCY.sub(
+        lambda found: f"| `{found[1]}` | {version(canonicalize_name(found[1]))} | {licence(found[1])} | {found[2]}",
+        text,
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Write, or with ``--check`` only compare."""
+    stale = []
+    for path in sorted(DOCS.rglob("*.md")):
+        before = path.read_text(encoding="utf-8")
+        after = current(path)
+        if before != after:
+            stale.append(path.relative_to(DOCS.parent).as_posix())
+            if "--check" not in arguments:
+                path.write_text(after, encoding="utf-8")
+    print("\n".join(stale) if stale else "all generated parts of docs/ are current")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
