@@ -1,0 +1,232 @@
+"""The partitions a worker has: takes their batches in, and sends, confirms and commits what comes of them.
+
+The order of each emission, which is the promise "every event counts once": delta built → all its parts confirmed by
+the broker → acknowledged → offset committed. What was not emitted when a partition is revoked is dropped: it comes
+again, to whoever has the partition then, from the committed offset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import polars as pl
+from aiokafka import TopicPartition
+
+from pipeline import logs
+from pipeline.clock import Clock
+from pipeline.config import Settings
+from pipeline.errors import CorruptBatchError
+from pipeline.events.batch import decode_events
+from pipeline.events.schema import DEAD_LETTERS
+from pipeline.faults import hit
+from pipeline.fingerprint.partition import PartitionState
+from pipeline.fingerprint.publish import Publisher
+from pipeline.fingerprint.schema import Delta
+from pipeline.fingerprint.warmup import side_reader, warm_up
+from pipeline.metrics import Metrics
+
+log = logs.get("worker")
+
+
+class Group(Protocol):
+    """What the consumer group is asked."""
+
+    async def committed_position(self, partition: TopicPartition) -> tuple[int | None, int]:
+        """Committed offset, and the first offset that the log still has."""
+        ...
+
+    async def commit_exactly(self, generation: int, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Commit; False where the group has moved on."""
+        ...
+
+    def read_to_end(self, partition: TopicPartition) -> bool:
+        """Whether there is nothing more to read at present."""
+        ...
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One partition in one generation."""
+
+    partition: TopicPartition
+    generation: int
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # one emission at a time, and none while a batch goes in
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    state: PartitionState | None = None
+    committed: int = 0
+    acknowledged: int = 0
+    revoked: bool = False
+
+
+class Assignment:
+    """All partitions that are ours at present. Lives in one event loop.
+
+    Args:
+        settings: topics and the worker's rhythm.
+        reader_options: what reaches the broker, for the reader that warms a partition up.
+        publisher: where deltas go.
+        group: whose partitions these are.
+        clock: handed on to the partitions.
+        metrics: counted at confirmation.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reader_options: Mapping[str, Any],
+        publisher: Publisher,
+        group: Group,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._reader_options = reader_options
+        self._publisher = publisher
+        self._group = group
+        self._clock = clock
+        self._metrics = metrics
+        self._slots: dict[int, _Slot] = {}
+        self.draining = False
+
+    def revoke(self, partitions: Iterable[int]) -> None:
+        """Drop what these partitions have not emitted; nothing more is sent for them."""
+        for number in partitions:
+            slot = self._slots.pop(number, None)
+            if slot is not None:
+                slot.revoked = True
+                slot.opened.set()
+
+    def assign(self, partitions: Iterable[TopicPartition], generation: int) -> list[int]:
+        """These partitions are ours in ``generation``; each is to be opened next."""
+        found = list(partitions)
+        self.revoke([partition.partition for partition in found])
+        for partition in found:
+            self._slots[partition.partition] = _Slot(partition, generation)
+        return [partition.partition for partition in found]
+
+    async def open(self, number: int) -> None:
+        """Find where the partition stands and refill its memory of ids; batches wait for it."""
+        slot = self._slots.get(number)
+        if slot is None:
+            return
+        committed, earliest = await self._group.committed_position(slot.partition)
+        # Where the log begins behind the committed offset, events are lost: the delta then begins there, so that the
+        # hole shows. In between, transaction markers make none.
+        start = earliest if committed is None else max(committed, earliest)
+        state = PartitionState(number, start, self._settings.worker, self._clock)
+        warmed = 0
+        if start > earliest:
+            async with side_reader(self._reader_options) as reader:
+                warmed = await warm_up(reader, slot.partition, start, earliest, state, self._settings.worker)
+        slot.committed = slot.acknowledged = start
+        slot.state = state
+        slot.opened.set()
+        log.info("partition_open", partition=number, offset=start, generation=slot.generation, warmed_events=warmed)
+
+    async def take(self, number: int, offset: int, generation: int, value: bytes | None) -> None:
+        """Take one message in; waits while the partition opens, and emits first when too much is pending."""
+        slot = self._slots.get(number)
+        if slot is None or slot.generation != generation:
+            return  # of an assignment that is over
+        await slot.opened.wait()
+        async with slot.lock:
+            if slot.revoked or slot.state is None or offset < slot.state.next_offset or self.draining:
+                return
+            try:
+                events = decode_events(value, topic=self._settings.topics.events, partition=number, offset=offset)
+            except CorruptBatchError as error:
+                await self._bury(slot, error, value)
+                return
+            slot.state.add(offset, events)
+            hit("worker.received")
+            self._show_pending()
+            if not slot.state.full:
+                return
+            await self._emit(slot, slot.state)
+        await self._commit([slot])
+
+    async def emit(self) -> None:
+        """Emit every partition that has something to tell, then commit."""
+        slots = [slot for slot in self._slots.values() if slot.state is not None]
+
+        async def one(slot: _Slot) -> None:
+            async with slot.lock:
+                if not slot.revoked and slot.state is not None:
+                    await self._emit(slot, slot.state, at_end=self._group.read_to_end(slot.partition))
+
+        await asyncio.gather(*(one(slot) for slot in slots))
+        await self._commit(slots)
+        self._show_pending()
+
+    async def _emit(self, slot: _Slot, state: PartitionState, *, at_end: bool = False) -> None:
+        delta = state.emit(generation=slot.generation, committed=slot.committed, at_end=at_end)
+        if delta is None:
+            return
+        hit("worker.delta_built")
+        try:
+            if not await self._publisher.send_delta(delta, ours=lambda: not slot.revoked):
+                return
+        except BaseException:
+            # The state has handed this delta out: a later one, without it, would make a hole and commit past it.
+            slot.revoked = True
+            raise
+        hit("worker.delta_confirmed")
+        slot.acknowledged = delta.to_offset
+        self._count(delta)
+
+    async def _commit(self, slots: list[_Slot]) -> None:
+        """Commit what is acknowledged, a call a generation (in practice one)."""
+        behind = [slot for slot in slots if slot.acknowledged > slot.committed and not slot.revoked]
+        if not behind:
+            return
+        hit("worker.acknowledged")
+        for generation in {slot.generation for slot in behind}:
+            wanted = {slot.partition: slot.acknowledged for slot in behind if slot.generation == generation}
+            if await self._group.commit_exactly(generation, wanted):
+                for slot in behind:
+                    slot.committed = max(slot.committed, wanted.get(slot.partition, 0))
+
+    async def _bury(self, slot: _Slot, error: CorruptBatchError, value: bytes | None) -> None:
+        """Report a batch that cannot be read; its offset is covered by the next delta."""
+        assert slot.state is not None
+        log.error("corrupt_batch", partition=error.partition, offset=error.offset, reason=error.reason)
+        self._metrics.count("worker_corrupt_messages")
+        if await self._publisher.send_dead_letter(
+            dead_letter(error, value, self._clock, keep_bytes=self._settings.privacy.dead_letter_bytes),
+            ours=lambda: not slot.revoked,
+        ):
+            slot.state.skip(error.offset)
+
+    def _count(self, delta: Delta) -> None:
+        self._metrics.count("worker_deltas")
+        self._metrics.count("worker_events", delta.events)
+        self._metrics.count("worker_duplicates", delta.duplicates)
+        self._metrics.count("worker_late", delta.late)
+
+    def _show_pending(self) -> None:
+        pending = sum(slot.state.pending_events for slot in self._slots.values() if slot.state is not None)
+        self._metrics.set("worker_pending_events", pending)
+
+
+def dead_letter(error: CorruptBatchError, value: bytes | None, clock: Clock, *, keep_bytes: int) -> bytes:
+    """An encoded DEAD_LETTERS frame for a batch that cannot be read; only its first bytes are kept."""
+    row = {
+        "source_topic": error.topic,
+        "source_partition": error.partition,
+        "source_offset": error.offset,
+        "item": -1,
+        "format": "arrow",
+        "reason": "corrupt_batch",
+        "detail": error.reason,
+        "payload": (value or b"")[:keep_bytes],
+        "payload_bytes": len(value or b""),
+        "event_id": None,
+        "seen_at": clock.now(),
+    }
+    sink = io.BytesIO()
+    pl.DataFrame([row], schema=DEAD_LETTERS).write_ipc(sink, compression="zstd")
+    return sink.getvalue()
