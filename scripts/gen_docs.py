@@ -93,7 +93,7 @@ def licence(name: str) -> str:
     classified = [
         item.rpartition(" :: ")[2] for item in facts.get_all("Classifier") or () if item.startswith("License")
     ]
-    text = facts.get_all("License") or ["see its files"]
+    text = facts.get_all("License") or ["not declared"]
     return str((expression or classified or text)[0]).strip().partition("\n")[0]
 
 
