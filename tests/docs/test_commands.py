@@ -1,0 +1,83 @@
+"""Every command that the README and docs/ show: parsed by the real command line, and run where it needs no broker."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import typer.main
+
+from pipeline.cli import app
+from tests.docs.pages import ROOT, Command, commands, console_lines, pages
+
+BIN = Path(sys.executable).parent
+TARGETS = set(re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+# They stay until they are stopped, or take minutes: tests of their own start them.
+NOT_RUN = {"demo", "up", "ingest", "worker", "serve", "produce", "doctor", "status"}
+ACCOUNTS = "account_id,created_at,plan\nacct_17,2026-01-30T08:00:00Z,free\n"
+
+
+def stillwatch_commands() -> list[Command]:
+    return [command for command in commands() if command.words[0].endswith("stillwatch")]
+
+
+def leaf(words: tuple[str, ...]) -> tuple[click.Command, list[str]]:
+    """The command that the words end in, and what is left for it."""
+    command: Any = typer.main.get_command(app)
+    rest = list(words[1:])
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        found = command.commands.get(rest[0])
+        assert found is not None, f"no command {rest[0]!r} in {command.name}"
+        command, rest = found, rest[1:]
+    assert isinstance(command, click.Command)
+    return command, rest
+
+
+def test_the_readme_shows_the_commands_that_matter() -> None:
+    shown = {command.words[1] for command in stillwatch_commands() if len(command.words) > 1}
+    assert {"up", "analyze", "simulate", "sql", "accounts", "doctor", "dead-letter"} <= shown
+    assert {command.words for command in commands()} >= {("make", "demo"), ("make", "test")}
+
+
+@pytest.mark.parametrize("command", commands(), ids=str)
+def test_a_command_exists(command: Command) -> None:
+    program = command.words[0]
+    if program == "make":
+        assert set(command.words[1:]) <= TARGETS
+    elif program.endswith("stillwatch"):
+        _, rest = leaf(command.words)
+        assert not rest or rest[0].startswith("-") or not isinstance(leaf(command.words)[0], click.Group)
+    else:
+        assert program in {"export", "source", "docker", "cd", "curl", "cat", "kill", "ls"}, program
+
+
+@pytest.mark.parametrize("command", stillwatch_commands(), ids=str)
+def test_its_options_are_understood(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for word in command.words[1:]:
+        if re.fullmatch(r"[\w/.-]+\.(ndjson|csv|duckdb|json|sql|toml|parquet)", word):
+            (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / word).touch()
+    found, rest = leaf(command.words)
+    if not isinstance(found, click.Group):
+        found.make_context(found.name, rest)
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("page", [page for page, text in pages().items() if "stillwatch" in str(console_lines(text))])
+@pytest.mark.timeout(240)
+def test_commands_without_a_broker_run_in_the_order_shown(page: str, tmp_path: Path) -> None:
+    (tmp_path / "accounts.csv").write_text(ACCOUNTS, encoding="utf-8")
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("STILLWATCH_", "KAFKA_"))}
+    environ["PATH"] = f"{BIN}{os.pathsep}{environ['PATH']}"
+    for command in stillwatch_commands():
+        if command.page == page and command.words[1] not in NOT_RUN:
+            done = subprocess.run(
+                command.words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=120,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
