@@ -1,0 +1,243 @@
+"""HTTP of the serving process: health, metrics, analyst SQL, and the writes that go through the writer."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import secrets
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, Self
+
+import msgspec
+import pyarrow as pa
+from aiohttp import web
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from pipeline import logs
+from pipeline.config import Settings
+from pipeline.errors import ConfigError, QueryError, StillwatchError, UsageError
+from pipeline.metrics import Metrics
+from pipeline.serve.address import ServeAddress, remove_address, write_address
+from pipeline.serve.view import Answer, Backup, Command, ImportAccounts, ServeView
+
+MAX_BODY_BYTES: Final = 33_554_432
+MAX_SQL_BYTES: Final = 262_144
+MAX_QUERIES: Final = 4
+COMMAND_TIMEOUT_S: Final = 600.0
+ARROW: Final = "application/vnd.apache.arrow.stream"
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+
+_log = logs.get("http")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class SqlRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /v1/sql``; limits above the configured ones are lowered to them."""
+
+    sql: str
+    params: dict[str, Any] = {}
+    max_rows: int | None = None
+    timeout_s: float | None = None
+
+
+class BackupRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /v1/backup``."""
+
+    target: str
+
+
+class HttpServer:
+    """Listens in a thread of its own while the context is open; ``url`` and ``token`` are known inside it.
+
+    Nothing here touches the store: reads go to ``view.query`` in at most MAX_QUERIES threads (503 with Retry-After
+    beyond), writes to ``view.submit``.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, view: ServeView) -> None:
+        self.token = secrets.token_urlsafe(32)
+        self.url = ""
+        self._settings = settings
+        self._metrics = metrics
+        self._view = view
+        self._pool = ThreadPoolExecutor(MAX_QUERIES, thread_name_prefix="query")
+        self._running = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="http", daemon=True)
+        self._runner: web.AppRunner | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(30)
+        except OSError as error:
+            self.close()
+            raise ConfigError(
+                f"serve.listen {self._settings.serve.listen}: {error.strerror or error}",
+                next_step="name a free port of this machine; another serve may be running (stillwatch status)",
+            ) from error
+        write_address(self._settings.store.path, ServeAddress(self.url, os.getpid(), self.token))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        remove_address(self._settings.store.path, os.getpid())
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening; answers under way get a second. May be called twice."""
+        if self._loop.is_closed():
+            return
+        if self._runner is not None:
+            asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _start(self) -> None:
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._guard])
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._show_metrics)
+        app.router.add_get("/v1/status", self._status)
+        app.router.add_post("/v1/sql", self._sql)
+        app.router.add_post("/v1/accounts", self._accounts)
+        app.router.add_post("/v1/backup", self._backup)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        host, _, port = self._settings.serve.listen.rpartition(":")
+        await web.TCPSite(self._runner, host.strip("[]"), int(port)).start()
+        bound = self._runner.addresses[0]
+        # 0.0.0.0 is where to listen, not where to go.
+        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound[0], bound[0])  # noqa: S104
+        self.url = f"http://[{shown}]:{bound[1]}" if ":" in shown else f"http://{shown}:{bound[1]}"
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Who may ask, and errors as JSON with message and next step."""
+        if not host_allowed(request.host, self._settings.serve.listen):
+            return _problem(403, "this Host header is not served", "ask by address or by the host in serve.listen")
+        if request.path not in OPEN_PATHS:
+            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+            # As bytes: compare_digest takes no text beyond ASCII.
+            if scheme.lower() != "bearer" or not secrets.compare_digest(token.encode(), self.token.encode()):
+                return _problem(401, "a bearer token is needed", "it stands in <store>.serve.json beside the store")
+        try:
+            return await handler(request)
+        except StillwatchError as error:
+            return _problem(400 if isinstance(error, QueryError | UsageError) else 500, error.message, error.next_step)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return _problem(400, f"the body is not what is wanted: {error}", "send the JSON that docs/sql.md shows")
+        except web.HTTPException as error:
+            return _problem(error.status, error.reason, "")
+        except Exception as error:  # noqa: BLE001 - the edge: told to the log, the client gets no inner text
+            _log.error("request_failed", path=request.path, error=repr(error))
+            return _problem(500, "the request failed in the server", "its log says why")
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return web.json_response({"alive": True})
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        health = self._view.health()
+        body = {"ready": health.ready, "reasons": list(health.reasons)}
+        return web.json_response(body, status=200 if health.ready else 503)
+
+    async def _show_metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return _json(self._view.health())
+
+    async def _sql(self, request: web.Request) -> web.Response:
+        if (request.content_length or 0) > MAX_SQL_BYTES:
+            return _problem(413, f"a query is at most {MAX_SQL_BYTES} bytes", "shorten it; bind long lists as params")
+        asked = msgspec.json.decode(await request.read(), type=SqlRequest)
+        if self._running >= MAX_QUERIES:
+            self._metrics.count("serve_queries", outcome="busy")
+            return _problem(
+                503, f"{MAX_QUERIES} queries are running", "try again in a moment", headers={"Retry-After": "1"}
+            )
+        limits = self._settings.store
+        max_rows = max(1, min(asked.max_rows or limits.query_rows, limits.query_rows))
+        timeout_s = max(0.01, min(asked.timeout_s or limits.query_timeout_s, limits.query_timeout_s))
+        arrow = ARROW in request.headers.get("Accept", "")
+        self._running += 1
+        # Freed when the thread is done, not when the client leaves: a client that hangs up frees no thread.
+        work = self._loop.run_in_executor(
+            self._pool, self._run_query, asked.sql, asked.params, max_rows, timeout_s, arrow
+        )
+        work.add_done_callback(self._query_done)
+        body, truncated = await asyncio.shield(work)
+        return web.Response(
+            body=body,
+            content_type=ARROW if arrow else "application/json",
+            headers={"X-Stillwatch-Truncated": str(truncated).lower()},
+        )
+
+    def _query_done(self, work: asyncio.Future[tuple[bytes, bool]]) -> None:
+        self._running -= 1
+        failed = work.cancelled() or work.exception() is not None
+        self._metrics.count("serve_queries", outcome="failed" if failed else "ok")
+
+    def _run_query(
+        self, sql: str, params: Mapping[str, object], max_rows: int, timeout_s: float, arrow: bool
+    ) -> tuple[bytes, bool]:
+        answer = self._view.query(sql, params, max_rows=max_rows, timeout_s=timeout_s)
+        return (_as_arrow(answer) if arrow else _as_json(answer)), answer.truncated
+
+    async def _accounts(self, request: web.Request) -> web.Response:
+        rows = msgspec.json.decode(await request.read(), type=list[dict[str, Any]])
+        return await self._submit(ImportAccounts(rows))
+
+    async def _backup(self, request: web.Request) -> web.Response:
+        asked = msgspec.json.decode(await request.read(), type=BackupRequest)
+        target = Path(asked.target)
+        if not target.is_absolute():
+            raise UsageError(f"{target}: not an absolute path", next_step="the serving process writes the backup there")
+        return await self._submit(Backup(target))
+
+    async def _submit(self, command: Command) -> web.Response:
+        try:
+            done = await asyncio.wait_for(asyncio.wrap_future(self._view.submit(command)), COMMAND_TIMEOUT_S)
+        except TimeoutError:
+            return _problem(504, "the writer did not finish in time", "look at stillwatch status, then try again")
+        return _json(done)
+
+
+def host_allowed(host: str, listen: str) -> bool:
+    """Whether a Host header may be served: a page under an attacker's domain that resolves to us may not (rebinding).
+
+    Addresses, the configured host, and names without a dot (localhost, a container's name) cannot be such a domain.
+    """
+    name = host.rpartition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
+    if not name or name == listen.rpartition(":")[0] or "." not in name.rstrip("."):
+        return bool(name) or ":" in host
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _as_arrow(answer: Answer) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, answer.table.schema) as writer:
+        writer.write_table(answer.table)
+    return bytes(sink.getvalue())
+
+
+def _as_json(answer: Answer) -> bytes:
+    columns = [{"name": item.name, "type": str(item.type)} for item in answer.table.schema]
+    return msgspec.json.encode({"columns": columns, "rows": answer.table.to_pylist(), "truncated": answer.truncated})
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+
+
+def _problem(status: int, message: str, next_step: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.json_response({"error": message, "next_step": next_step}, status=status, headers=headers)

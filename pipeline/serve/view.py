@@ -1,0 +1,71 @@
+"""What the HTTP side asks of the process that owns the store: a view to read, commands to hand to the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows of one analyst query. ``truncated``: the row limit cut them."""
+
+    table: pa.Table
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the serving process stands; counts are since the store was made."""
+
+    ready: bool
+    reasons: Sequence[str]  # why not ready, for people
+    watermark: datetime | None
+    lag_messages: Mapping[str, int]  # by topic
+    stalled_partitions: Sequence[int]
+    store_bytes: int
+    events: int
+    dead_letters: int
+    holes: int
+    alerts_open: int
+    outbox_pending: int
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportAccounts:
+    """Facts about accounts, one mapping an account, as in ``api.accounts``; the writer checks and applies them."""
+
+    rows: Sequence[Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A consistent copy of the store into ``target``, a path on the serving machine."""
+
+    target: Path
+
+
+Command = ImportAccounts | Backup
+
+
+class ServeView(Protocol):
+    """What HttpServer needs; every method is called from its threads, never from the writer's."""
+
+    def query(self, sql: str, params: Mapping[str, object], *, max_rows: int, timeout_s: float) -> Answer:
+        """Run one analyst query; blocks up to ``timeout_s``. Raises QueryError."""
+        ...
+
+    def health(self) -> Health:
+        """The state as of the last turn of the loop; does not block."""
+        ...
+
+    def submit(self, command: Command) -> Future[Mapping[str, object]]:
+        """Hand a write to the writer; the future has what to tell the client, or the StillwatchError."""
+        ...
