@@ -118,7 +118,7 @@ class HttpServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Who may ask, and errors as JSON with message and next step."""
+        """Who may ask."""
         if not host_allowed(request.host, self._settings.serve.listen):
             return _problem(403, "this Host header is not served", "ask by address or by the host in serve.listen")
         if request.path not in OPEN_PATHS:
@@ -126,6 +126,10 @@ class HttpServer:
             # As bytes: compare_digest takes no text beyond ASCII.
             if scheme.lower() != "bearer" or not secrets.compare_digest(token.encode(), self.token.encode()):
                 return _problem(401, "a bearer token is needed", "it stands in <store>.serve.json beside the store")
+        return await self._answer(request, handler)
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The handler's answer, or its error as JSON."""
         try:
             return await handler(request)
         except StillwatchError as error:

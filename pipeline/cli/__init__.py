@@ -1,0 +1,66 @@
+"""The command ``stillwatch``: its entry point and how errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import click
+
+from pipeline.cli.app import app
+from pipeline.errors import StillwatchError
+
+__all__ = ["app", "main"]
+
+EXIT_INTERNAL = 70
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    sys.exit(run(words, debug="--debug" in words))
+
+
+def run(words: list[str], *, debug: bool) -> int:
+    """Run one command; errors are told on standard error."""
+    try:
+        result = app(words, prog_name="stillwatch", standalone_mode=False)
+        sys.stdout.flush()
+    except StillwatchError as error:
+        if debug:
+            traceback.print_exc()
+        _say(f"error: {error}")
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) left. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except BaseException as error:  # noqa: BLE001 - a Polars panic is a BaseException; the report has all of it
+        if isinstance(error, SystemExit):
+            return error.code if isinstance(error.code, int) else 1
+        if debug:
+            traceback.print_exc()
+        _say(f"error: {type(error).__name__}: a mistake in stillwatch → report it with {_report()}, or see --debug")
+        return EXIT_INTERNAL
+    return result if isinstance(result, int) else 0
+
+
+def _report() -> Path:
+    """Write the traceback to a private file."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="stillwatch-error-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(traceback.format_exc())
+        return Path(file.name)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")

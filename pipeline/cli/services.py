@@ -1,0 +1,140 @@
+"""``up``, ``ingest``, ``worker``, ``serve``: the processes that stay."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.options import ConfigOption, Options, ParentOption, settings
+
+if TYPE_CHECKING:
+    import threading
+    from pathlib import Path
+
+    from pipeline.config import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(up)
+    app.command()(ingest)
+    app.command()(worker)
+    app.command()(serve)
+    app.command("broker", hidden=True)(broker)
+
+
+def up(
+    ctx: typer.Context,
+    ingests: Annotated[int, typer.Option(min=1, help="Ingest processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    config: ConfigOption = None,
+) -> None:
+    """Run everything in one supervised process tree; Ctrl-C or SIGTERM drains it.
+
+    An embedded broker is started unless kafka.bootstrap (or KAFKA_BOOTSTRAP) names one.
+
+    Example: stillwatch up --workers 2
+    """
+    from pipeline import logs  # noqa: PLC0415
+    from pipeline.cli.tree import broker_address, children  # noqa: PLC0415
+    from pipeline.supervise import Supervisor, stop_on_signals  # noqa: PLC0415
+
+    chosen = settings(ctx, config)
+    logs.configure(chosen.log, service="up")
+    stop = stop_on_signals()
+    options = ctx.find_object(Options) or Options()
+    with broker_address(chosen.kafka) as bootstrap:
+        # An alias is read by the children too; the name with the prefix wins over a file.
+        os.environ["STILLWATCH_KAFKA__BOOTSTRAP"] = bootstrap
+        chosen = settings(ctx, config)
+        from pipeline.broker import ensure_topics  # noqa: PLC0415
+
+        ensure_topics(chosen)
+        typer.echo(
+            f"stillwatch is starting. Broker {bootstrap}; send events to {chosen.topics.requests}\n"
+            f"  HTTP        http://{chosen.serve.listen}/readyz\n"
+            f"  send        KAFKA_BOOTSTRAP={bootstrap} stillwatch produce FILE\n"
+            f"  ask         stillwatch sql 'from suspicious_accounts'\n"
+            f"  look        stillwatch status",
+            err=True,
+        )
+        Supervisor(children(config or options.config, ingests=ingests, workers=workers)).run(stop)
+
+
+def ingest(ctx: typer.Context, config: ConfigOption = None, parent: ParentOption = None) -> None:
+    """Read raw events, check them, publish batches; run any number.
+
+    Example: stillwatch ingest --config stillwatch.toml
+    """
+    chosen, stop = _begin(ctx, config, parent, "ingest")
+    from pipeline.clock import SystemClock  # noqa: PLC0415
+    from pipeline.ingest import run_ingest  # noqa: PLC0415
+    from pipeline.metrics import Metrics, expose  # noqa: PLC0415
+
+    metrics = Metrics()
+    if chosen.metrics.listen is not None:
+        expose(metrics, chosen.metrics.listen)
+    run_ingest(chosen, clock=SystemClock(), metrics=metrics, stop=stop)
+
+
+def worker(ctx: typer.Context, config: ConfigOption = None, parent: ParentOption = None) -> None:
+    """Compute fingerprints from event batches; run any number.
+
+    Example: stillwatch worker --config stillwatch.toml
+    """
+    chosen, stop = _begin(ctx, config, parent, "worker")
+    from pipeline.clock import SystemClock  # noqa: PLC0415
+    from pipeline.fingerprint.worker import run_worker  # noqa: PLC0415
+    from pipeline.metrics import Metrics, expose  # noqa: PLC0415
+
+    metrics = Metrics()
+    if chosen.metrics.listen is not None:
+        expose(metrics, chosen.metrics.listen)
+    run_worker(chosen, clock=SystemClock(), metrics=metrics, stop=stop)
+
+
+def serve(ctx: typer.Context, config: ConfigOption = None, parent: ParentOption = None) -> None:
+    """Own the store: apply fingerprints, evaluate rules, send alerts, answer HTTP; run one.
+
+    Example: stillwatch serve --config stillwatch.toml
+    """
+    chosen, stop = _begin(ctx, config, parent, "serve")
+    from pipeline.clock import SystemClock  # noqa: PLC0415
+    from pipeline.metrics import Metrics  # noqa: PLC0415
+    from pipeline.serve.loop import run_serve  # noqa: PLC0415
+
+    run_serve(chosen, clock=SystemClock(), metrics=Metrics(), stop=stop)
+
+
+def broker(parent: ParentOption = None) -> None:
+    """Keep the embedded broker: its address on the first line, until SIGTERM or the parent's end.
+
+    Example: stillwatch broker
+    """
+    from pipeline.broker import EmbeddedBroker  # noqa: PLC0415
+    from pipeline.supervise import die_with_parent, stop_on_signals  # noqa: PLC0415
+
+    stop = stop_on_signals()
+    if parent is not None:
+        die_with_parent(parent)
+    with EmbeddedBroker() as running:
+        sys.stdout.write(running.bootstrap + "\n")
+        sys.stdout.flush()
+        stop.wait()
+
+
+def _begin(
+    ctx: typer.Context, config: Path | None, parent: int | None, service: str
+) -> tuple[Settings, threading.Event]:
+    from pipeline import logs  # noqa: PLC0415
+    from pipeline.supervise import die_with_parent, stop_on_signals  # noqa: PLC0415
+
+    stop = stop_on_signals()
+    if parent is not None:
+        die_with_parent(parent)
+    chosen = settings(ctx, config)
+    logs.configure(chosen.log, service=service)
+    return chosen, stop
