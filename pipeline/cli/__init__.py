@@ -39,17 +39,17 @@ def run(words: list[str], *, debug: bool) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return 130
+    except SystemExit:
+        raise
     except BrokenPipeError:
         # The reader (head, less) left. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        result = 0
     except BaseException as error:  # noqa: BLE001 - a Polars panic is a BaseException; the report has all of it
-        if isinstance(error, SystemExit):
-            return error.code if isinstance(error.code, int) else 1
         if debug:
             traceback.print_exc()
         _say(f"error: {type(error).__name__}: a mistake in stillwatch → report it with {_report()}, or see --debug")
-        return EXIT_INTERNAL
+        result = EXIT_INTERNAL
     return result if isinstance(result, int) else 0
 
 
