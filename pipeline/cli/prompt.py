@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import WordCompleter
-from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History
 from prompt_toolkit.input import Input
@@ -33,10 +32,13 @@ NAMES: Final = (
     "select distinct c.table_name, c.column_name from information_schema.columns c"
     " join information_schema.tables t using (table_name) where t.table_type = 'VIEW'"
 )
-WORDS: Final = ["select", "from", "where", "group", "by", "order", "limit", "having", "join", "left", "using", "on", "as", "and", "or", "not", "in", "is", "null", "like", "between", "case", "when", "then", "else", "end", "with", "distinct", "count", "sum", "avg", "min", "max", "interval", "desc", "asc", "union", "all", "explain"]
+WORDS: Final = (
+    "select from where group by order limit having join left using on as and or not in is null like between case when"
+    " then else end with distinct count sum avg min max interval desc asc union all explain"
+)
 META: Final = (".views", ".schema", ".saved", ".help", ".quit")
 HELP: Final = (
-    "One SELECT, ended by ; – or\n  .views          the views\n  .schema VIEW    its columns\n"
+    "One SELECT, ended by ; or\n  .views          the views\n  .schema VIEW    its columns\n"
     "  .saved [NAME]   the saved queries, or run one\n  .quit           leave (so does Ctrl-D)\n"
 )
 
@@ -120,20 +122,17 @@ def _width() -> int | None:
 def _names(source: Asker, timeout_s: float) -> list[str]:
     found = source.query(NAMES, max_rows=10_000, timeout_s=timeout_s).table
     names = {name for column in found.columns for name in column.to_pylist()}
-    return [*META, *WORDS, *sorted(names)]
+    return [*META, *WORDS.split(), *sorted(names)]
 
 
 def _keys() -> KeyBindings:
     keys = KeyBindings()
 
-    def whole(document: Document) -> bool:
-        return complete(document.text)
-
     @Condition
     def ready() -> bool:
         from prompt_toolkit.application import get_app  # noqa: PLC0415 - the application of the moment
 
-        return whole(get_app().current_buffer.document)
+        return complete(get_app().current_buffer.text)
 
     @keys.add("enter", filter=ready)
     def _send(event: KeyPressEvent) -> None:

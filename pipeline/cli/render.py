@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from enum import Enum
+from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from rich.text import Text
 _CONTROL = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code not in {9, 10}}
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """How rows are written."""
 
     TABLE = "table"
@@ -47,17 +48,17 @@ def plain(value: Any) -> str:
     """One value as a person reads it."""
     if value is None:
         return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
     if isinstance(value, list):
         return "; ".join(plain(item) for item in value)
-    if isinstance(value, str):
-        return value.translate(_CONTROL)
-    if hasattr(value, "isoformat"):
-        return str(value.isoformat(sep=" ") if hasattr(value, "hour") and hasattr(value, "year") else value.isoformat())
-    if isinstance(value, dict | bytes):
-        return msgspec.json.encode(value).decode().translate(_CONTROL)
-    return str(value).translate(_CONTROL)
+    if isinstance(value, float):
+        text = f"{value:.6g}"
+    elif isinstance(value, datetime):
+        text = value.isoformat(sep=" ")
+    elif isinstance(value, dict | bytes):
+        text = msgspec.json.encode(value).decode()
+    else:
+        text = str(value)
+    return text.translate(_CONTROL)
 
 
 def _table(rows: pa.Table, width: int | None) -> str:

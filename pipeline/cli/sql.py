@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command()(sql)
 
 
-def sql(
+def sql(  # noqa: PLR0917 - typer takes options by name
     ctx: typer.Context,
     query: Annotated[str | None, typer.Argument(help="One SELECT; bare: an interactive prompt.")] = None,
     store: StoreOption = None,

@@ -1,0 +1,53 @@
+"""``accounts``: facts about accounts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import JsonOption, StoreOption, settings, store_path
+
+app = typer.Typer(no_args_is_help=True, help="Facts about accounts.\n\nExample: stillwatch accounts import a.csv")
+
+
+@app.callback()
+def _group() -> None:
+    """Facts about accounts."""
+
+
+@app.command("import")
+def import_file(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="CSV, JSON, NDJSON or Parquet.")],
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Import facts: account_id, created_at, plan, quota, payment_hash, email_domain, organisation, country, status.
+
+    A running serve writes them, else the file is opened.
+
+    Example: stillwatch accounts import accounts.csv
+    """
+    from pipeline.clock import SystemClock  # noqa: PLC0415
+    from pipeline.errors import InputNotFoundError  # noqa: PLC0415
+    from pipeline.serve.client import ServeClient  # noqa: PLC0415
+    from pipeline.store import Store, apply_accounts  # noqa: PLC0415
+    from pipeline.store.accounts import read_accounts  # noqa: PLC0415
+
+    if not file.is_file():
+        raise InputNotFoundError(f"{file}: no such file", next_step="name a CSV, JSON, NDJSON or Parquet file")
+    rows = read_accounts(file).to_dicts()
+    path = store_path(ctx, store)
+    client = ServeClient.find(path)
+    if client is not None:
+        with client:
+            client.import_accounts(rows)
+    else:
+        with (
+            Store.open(path, settings(ctx).store, clock=SystemClock()) as opened,
+            opened.transaction() as tx,
+        ):
+            apply_accounts(tx, rows)
+    typer.echo(f'{{"accounts":{len(rows)}}}' if as_json else f"{len(rows)} accounts imported")

@@ -1,0 +1,32 @@
+"""``config``: every setting and where it came from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import typer
+
+from pipeline.cli.options import ConfigOption, JsonOption, loaded
+
+app = typer.Typer(no_args_is_help=True, help="The settings.\n\nExample: stillwatch config show")
+
+
+@app.callback()
+def _group() -> None:
+    """The settings."""
+
+
+@app.command()
+def show(ctx: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show every setting, its value and its source; secrets only as set or unset.
+
+    Example: stillwatch config show --json
+    """
+    rows = list(loaded(ctx, config).rows())
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=1))
+        return
+    wide = max(len(row.name) for row in rows)
+    for row in rows:
+        typer.echo(f"{row.name:{wide}}  {row.value}  ({row.source})")
