@@ -85,14 +85,14 @@ class Changes:
         """A subject alerts that has no open alert, and had ``times`` before."""
         alert_id = new_alert_id(subject.key, times)
         self.alerts.append(AlertRow(alert_id, subject, subject.severity, "open", self.now, self.now, None, 0))
-        self._tell("alert.opened", alert_id, subject, subject.severity, 0, "open")
+        self._tell("alert.opened", alert_id, subject, severity=subject.severity, seq=0, state="open")
 
     def update(self, alert: StoredAlert, subject: Subject) -> None:
         """The evidence has grown and a person should know. Severity only rises."""
         severity = subject.severity if worse(subject.severity, alert.severity) else alert.severity
         seq = alert.seq + 1
         self.alerts.append(AlertRow(alert.alert_id, subject, severity, "open", alert.opened_at, self.now, None, seq))
-        self._tell("alert.updated", alert.alert_id, subject, severity, seq, "open")
+        self._tell("alert.updated", alert.alert_id, subject, severity=severity, seq=seq, state="open")
 
     def note(self, alert: StoredAlert, subject: Subject) -> None:
         """Keep the row current without telling anybody; the count of accounts stays as it was told."""
@@ -116,9 +116,11 @@ class Changes:
         self.alerts.append(
             AlertRow(alert.alert_id, subject, alert.severity, "resolved", alert.opened_at, self.now, self.now, seq)
         )
-        self._tell("alert.resolved", alert.alert_id, subject, alert.severity, seq, "resolved")
+        self._tell("alert.resolved", alert.alert_id, subject, severity=alert.severity, seq=seq, state="resolved")
 
-    def _tell(self, kind: EventType, alert_id: str, subject: Subject, severity: Severity, seq: int, state: str) -> None:
+    def _tell(
+        self, kind: EventType, alert_id: str, subject: Subject, *, severity: Severity, seq: int, state: str
+    ) -> None:
         body = alert_body(kind, subject, alert_id=alert_id, seq=seq, severity=severity, state=state, now=self.now)
         change = AlertChange(alert_id, kind, severity, message_id(alert_id, seq))
         self.events.append(EventRow(change, seq, subject.accounts, subject.score, body))

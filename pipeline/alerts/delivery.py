@@ -134,7 +134,8 @@ def _disable(tx: Tx, outcome: Outcome) -> None:
 class Deliverer:
     """Posts messages to the configured receiver. One thread; blocks for at most the timeout a message.
 
-    Redirects are not followed, proxies of the environment are not used, at most MAX_RESPONSE_BYTES of an answer are read.
+    Redirects are not followed, proxies of the environment are not used, no more of an answer is read than
+    MAX_RESPONSE_BYTES.
     """
 
     settings: WebhookSettings

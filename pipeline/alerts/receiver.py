@@ -107,9 +107,7 @@ class Receiver:
         except SignatureError as error:
             problem = error.message
         with self._changed:
-            received = Received(
-                message_id, lowered, body, problem is None, message_id in self._ids, payload, problem
-            )
+            received = Received(message_id, lowered, body, problem is None, message_id in self._ids, payload, problem)
             if received.verified:
                 self._ids.add(message_id)
             self._messages.append(received)

@@ -35,7 +35,7 @@ def check_secret(secret: SecretStr) -> None:
     if not text.startswith("whsec_") or not 24 <= size <= 64:
         raise ConfigError(
             "webhook.secret: not whsec_ followed by the base64 of 24 to 64 bytes",
-            next_step="set STILLWATCH_WEBHOOK__SECRET to one, e.g. from `stillwatch webhooks new-secret`",
+            next_step="set STILLWATCH_WEBHOOK__SECRET to whsec_ and what `openssl rand -base64 32` prints",
         )
 
 
@@ -74,4 +74,6 @@ def verify(secret: SecretStr, headers: Mapping[str, str], body: bytes) -> Any:
     try:
         return Webhook(secret.get_secret_value()).verify(body, {name.lower(): text for name, text in headers.items()})
     except (WebhookVerificationError, ValueError) as error:
-        raise SignatureError(f"the webhook is not genuine: {error}", next_step="check the secret and both clocks") from None
+        raise SignatureError(
+            f"the webhook is not genuine: {error}", next_step="check the secret and both clocks"
+        ) from None

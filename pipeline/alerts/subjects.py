@@ -48,9 +48,9 @@ def worse(one: Severity, other: Severity) -> bool:
     return SEVERITIES.index(one) > SEVERITIES.index(other)
 
 
-def quote(text: str) -> str:
-    """A SQL literal, for queries that a person pastes."""
-    return "'" + text.replace("'", "''") + "'"
+def pasteable(template: str, *values: str) -> str:
+    """A query for a person to paste, with literals: it is shown, never run by us."""
+    return template.format(*("'" + value.replace("'", "''") + "'" for value in values))
 
 
 def current_subjects(tx: Tx, rules: RuleSet | None) -> Mapping[str, Subject]:
@@ -93,8 +93,7 @@ def _campaigns(tx: Tx) -> list[Subject]:
             shown=shown or [],
             score=score,
             reasons=reasons,
-            evidence_sql=f"select * from suspicious_accounts where campaign_id = {quote(campaign_id)} "
-            "order by score desc",
+            evidence_sql=pasteable("select * from suspicious_accounts where campaign_id = {}", campaign_id),
             first_seen=first_seen,
             last_seen=last_seen,
         )
@@ -119,7 +118,7 @@ def _accounts(tx: Tx) -> list[Subject]:
             shown=[account_id],
             score=score,
             reasons=reasons,
-            evidence_sql=f"select * from signals where account_id = {quote(account_id)} order by strength desc",
+            evidence_sql=pasteable("select * from signals where account_id = {}", account_id),
             first_seen=first_seen,
             last_seen=last_seen,
         )
@@ -162,8 +161,9 @@ def _matches(tx: Tx, rules: RuleSet) -> list[Subject]:
                     shown=shown,
                     score=strength,
                     reasons=[reason],
-                    evidence_sql=f"select * from signals where rule_id = {quote(rule.rule_id)} "
-                    f"and group_key = {quote(group_key)} order by strength desc",
+                    evidence_sql=pasteable(
+                        "select * from signals where rule_id = {} and group_key = {}", rule.rule_id, group_key
+                    ),
                     first_seen=first_seen,
                     last_seen=last_seen,
                 )

@@ -11,10 +11,10 @@ from pipeline import logs
 from pipeline.clock import Clock
 from pipeline.config import Settings
 from pipeline.detect.campaigns import update_campaigns
-from pipeline.detect.schedule import due_windows
+from pipeline.detect.schedule import due_windows, floor_to
 from pipeline.detect.scores import update_findings
 from pipeline.detect.signals import store_signals
-from pipeline.detect.state import RuleState, mark_dirty, read_states, write_failure, write_success
+from pipeline.detect.state import RuleState, mark_dirty, read_states, write_failure, write_passed, write_success
 from pipeline.detect.tables import WriteTx
 from pipeline.metrics import Metrics
 from pipeline.rules.load import RuleSet
@@ -102,9 +102,11 @@ class Detector:
                 active_hours=_active_hours(tx, rule, state.evaluated_until, changed),
             )
             if not windows:
+                if state.evaluated_until is not None:
+                    write_passed(tx, rule.rule_id, floor_to(watermark, rule.meta.every))
                 continue
             try:
-                self._evaluate(tx, rule, windows, touched)
+                self._evaluate(tx, rule, windows, touched, until=floor_to(watermark, rule.meta.every))
             except RuleResultError as error:
                 failed[rule.rule_id] = error.reason
                 self._record_failures(tx, states)
@@ -117,7 +119,9 @@ class Detector:
             campaigns = update_campaigns(tx, touched, now=now)
         return DetectionResult(watermark, done, failed, frozenset(touched), campaigns)
 
-    def _evaluate(self, tx: WriteTx, rule: Rule, windows: Sequence[Window], touched: set[str]) -> None:
+    def _evaluate(
+        self, tx: WriteTx, rule: Rule, windows: Sequence[Window], touched: set[str], *, until: datetime
+    ) -> None:
         matches = 0
         for window in windows:
             begun = self.clock.monotonic()
@@ -134,7 +138,7 @@ class Detector:
             matches = frame.height
         self._late_looked_s[rule.rule_id] = self.clock.monotonic()
         self._suspended.pop(rule.rule_id, None)
-        write_success(tx, rule.rule_id, windows[-1].until, matches, self.clock.now())
+        write_success(tx, rule.rule_id, until, matches, self.clock.now())
 
     def _changed(self, tx: Tx, rule_id: str, state: RuleState, changed_since: datetime | None) -> datetime | None:
         """Since when the rule must look again; late data waits for its turn, and is remembered in the store."""

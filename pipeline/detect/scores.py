@@ -1,7 +1,7 @@
 """From stored signals to a score for each account, recomputable by hand.
 
 Of each kind of evidence the strongest signal of the account's last seven days with signals counts, since two signals
-of one kind look at the same facts; kinds combine by noisy-or: ``score = 1 − (1 − s₁)(1 − s₂)…``. Both are functions of
+of one kind look at the same facts; kinds combine by noisy-or: ``score = 1 - (1 - s1)(1 - s2)…``. Both are functions of
 what is stored, not of when it was stored.
 """
 

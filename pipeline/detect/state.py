@@ -44,6 +44,15 @@ def write_success(tx: Tx, rule_id: str, until: datetime, matches: int, now: date
     )
 
 
+def write_passed(tx: Tx, rule_id: str, until: datetime) -> None:
+    """There was nothing to look at before ``until``."""
+    tx.execute(
+        "update rule_state set evaluated_until = greatest(evaluated_until, $until), dirty_since = null "
+        "where rule_id = $rule",
+        {"rule": rule_id, "until": until},
+    )
+
+
 def write_failure(tx: Tx, rule_id: str, failures: int, error: str, now: datetime) -> None:
     """The rule failed; how far it had looked before stays, so that it catches up once it works."""
     known = tx.execute("select count(*) from rule_state where rule_id = $rule", {"rule": rule_id}).fetchone()

@@ -66,7 +66,9 @@ def problems(sql: str, parameters: frozenset[str]) -> list[str]:
     try:
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            return [f"exactly one SELECT is needed; here: {', '.join(str(s.type.name) for s in statements) or 'nothing'}"]
+            return [
+                f"exactly one SELECT is needed; here: {', '.join(str(s.type.name) for s in statements) or 'nothing'}"
+            ]
         bound = set(statements[0].named_parameters)
         row = connection.execute("select json_serialize_sql($sql)", {"sql": statements[0].query}).fetchone()
         tree = json.loads(row[0]) if row else {}

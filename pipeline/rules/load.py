@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ class RuleSet:
 
     rules: Mapping[str, Rule]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules.values())
 
     def __len__(self) -> int:
@@ -38,11 +38,14 @@ def load_rules(settings: RuleSettings) -> RuleSet:
         RuleFileError: with every problem of every file; nothing is loaded then.
     """
     directories = [sql_dir("rules"), *([settings.directory] if settings.directory else [])]
-    found, problems = {}, []
+    found: dict[str, Rule] = {}
+    problems: list[str] = []
     for directory in directories:
         rules, wrong = read_directory(directory)
         problems += wrong
-        problems += [f"{rules[name].origin}: the id {name} is taken by {found[name].origin}" for name in rules.keys() & found]
+        problems += [
+            f"{rules[name].origin}: the id {name} is taken by {found[name].origin}" for name in rules.keys() & found
+        ]
         found.update(rules)
     problems += [f"rules.disabled: there is no rule {name}" for name in settings.disabled if name not in found]
     if problems:
@@ -122,7 +125,7 @@ class _StrictLoader(yaml.SafeLoader):
             raise yaml.YAMLError("aliases (*name) are not used in rules")
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
         twice = {key for key in keys if isinstance(key, str) and keys.count(key) > 1}
         if twice:

@@ -72,7 +72,8 @@ class Traffic(_Part):
     events: int | list[int] = 1
     start_s: float = 0
     account_step_s: float = 0
-    event_step_s: float = 60
+    event_step_s: float | list[float] = 60
+    burst: int = Field(1, gt=0, description="so many events come at once, then a step")
     event: dict[str, Any]
     facts: dict[str, Any] = Field(default_factory=dict)
 

@@ -15,12 +15,12 @@ from pipeline.rules.model import Rule
 
 RESULT: Final = pl.Schema(
     {
-        "dimension": pl.String,  # what kind of thing entity_id is
-        "entity_id": pl.String,
-        "account_id": pl.String,  # whom the match speaks about
-        "group_key": pl.String,  # kind:id of what these accounts have in common
-        "strength": pl.Float64,  # in (0, 1), like a probability
-        "reason": pl.String,  # a sentence with the numbers
+        "dimension": pl.String(),  # what kind of thing entity_id is
+        "entity_id": pl.String(),
+        "account_id": pl.String(),  # whom the match speaks about
+        "group_key": pl.String(),  # kind:id of what these accounts have in common
+        "strength": pl.Float64(),  # in (0, 1), like a probability
+        "reason": pl.String(),  # a sentence with the numbers
         "first_seen": UTC_MICROSECONDS,
         "last_seen": UTC_MICROSECONDS,
     }

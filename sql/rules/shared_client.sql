@@ -51,7 +51,11 @@ member as (
         active.payment_hash,
         active.email_domain,
         seen.events / active.events as share,
-        coalesce('organisation:' || active.organisation, 'account:' || seen.account_id) as customer
+        -- Accounts that openly belong to one organisation are one customer, and one of them speaks for it.
+        row_number() over (
+            partition by seen.thing_id, coalesce(active.organisation, 'account:' || seen.account_id)
+            order by seen.account_id
+        ) = 1 as speaks
     from seen
     inner join active on seen.account_id = active.account_id
     where seen.kind = 'client' and seen.events >= $min_share * active.events
@@ -62,15 +66,15 @@ crowd as (
     select
         thing_id,
         count(*) as accounts,
-        count(distinct customer) as customers,
-        avg(events) as mean_events,
-        coalesce(stddev_samp(events) / avg(events), 0) as spread,
-        count(*) filter (where young) as young,
-        count(young) as known_age
+        count(*) filter (where speaks) as customers,
+        avg(events) filter (where speaks) as mean_events,
+        coalesce(stddev_samp(events) filter (where speaks) / avg(events) filter (where speaks), 0) as spread,
+        count(*) filter (where speaks and young) as young,
+        count(young) filter (where speaks) as known_age
     from member
     group by thing_id
     having
-        count(distinct customer) >= $min_accounts
+        count(*) filter (where speaks) >= $min_accounts
         and count(*) <= $max_population_share * (select everyone.accounts from everyone)
 ),
 
@@ -135,6 +139,7 @@ common as (
             where kind = 'network'
             group by kind, thing_id
         ) as totals on traits.trait_kind = totals.trait_kind and traits.trait_id = totals.trait_id
+        where member.speaks
         group by member.thing_id, traits.trait_kind, traits.trait_id
         having
             count(distinct member.account_id) >= 3
@@ -155,9 +160,9 @@ alike as (
 facets as (
     select
         crowd.*,
-        coalesce(alike.network / crowd.accounts, 0) as network,
-        coalesce(alike.payment / crowd.accounts, 0) as payment,
-        coalesce(alike.email / crowd.accounts, 0) as email,
+        coalesce(alike.network / crowd.customers, 0) as network,
+        coalesce(alike.payment / crowd.customers, 0) as payment,
+        coalesce(alike.email / crowd.customers, 0) as email,
         crowd.young / nullif(crowd.known_age, 0) as young_share,
         (everyone.young - crowd.young + 1) / (everyone.known_age - crowd.known_age + 2) as base_young
     from crowd

@@ -41,8 +41,11 @@ member as (
         sent.*,
         active.young,
         sent.events / active.events as share,
-        -- Accounts that openly belong to one organisation are one customer.
-        coalesce('organisation:' || active.organisation, 'account:' || sent.account_id) as customer
+        -- Accounts that openly belong to one organisation are one customer, and one of them speaks for it.
+        row_number() over (
+            partition by sent.kind, sent.template_id, coalesce(active.organisation, 'account:' || sent.account_id)
+            order by sent.account_id
+        ) = 1 as speaks
     from sent
     inner join active on sent.account_id = active.account_id
     where sent.events >= $min_share * active.events
@@ -54,15 +57,14 @@ crowd as (
         kind,
         template_id,
         count(*) as accounts,
-        count(distinct customer) as customers,
-        avg(events) as mean_events,
-        avg(share) as mean_share,
-        coalesce(stddev_samp(events) / avg(events), 0) as spread,
-        count(*) filter (where young) as young,
-        count(young) as known_age
+        count(*) filter (where speaks) as customers,
+        avg(events) filter (where speaks) as mean_events,
+        coalesce(stddev_samp(events) filter (where speaks) / avg(events) filter (where speaks), 0) as spread,
+        count(*) filter (where speaks and young) as young,
+        count(young) filter (where speaks) as known_age
     from member
     group by kind, template_id
-    having count(distinct customer) >= $min_accounts
+    having count(*) filter (where speaks) >= $min_accounts
 ),
 
 everyone as (
@@ -121,6 +123,7 @@ own as (
     inner join crowd on member.kind = crowd.kind and member.template_id = crowd.template_id
     inner join trait on member.account_id = trait.account_id
     inner join holders on trait.trait_kind = holders.trait_kind and trait.trait_id = holders.trait_id
+    where member.speaks
     group by member.kind, member.template_id, trait.trait_kind, trait.trait_id
     having count(*) >= 3 and count(*) >= $own_share * any_value(holders.accounts)
 ),
@@ -143,6 +146,7 @@ alike as (
         inner join trait on own.trait_kind = trait.trait_kind and own.trait_id = trait.trait_id
         inner join member
             on own.kind = member.kind and own.template_id = member.template_id and trait.account_id = member.account_id
+        where member.speaks
     ) as held
     group by held.kind, held.template_id
 ),
@@ -150,10 +154,10 @@ alike as (
 facets as (
     select
         crowd.*,
-        coalesce(alike.client / crowd.accounts, 0) as client,
-        coalesce(alike.network / crowd.accounts, 0) as network,
-        coalesce(alike.payment / crowd.accounts, 0) as payment,
-        coalesce(alike.email / crowd.accounts, 0) as email,
+        coalesce(alike.client / crowd.customers, 0) as client,
+        coalesce(alike.network / crowd.customers, 0) as network,
+        coalesce(alike.payment / crowd.customers, 0) as payment,
+        coalesce(alike.email / crowd.customers, 0) as email,
         crowd.young / nullif(crowd.known_age, 0) as young_share,
         -- What share is young among everybody else, one young and one old account added.
         (everyone.young - crowd.young + 1) / (everyone.known_age - crowd.known_age + 2) as base_young

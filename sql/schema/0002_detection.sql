@@ -94,7 +94,7 @@ create table alert_event (
     alert_id varchar not null,
     seq bigint not null,
     type varchar not null,
-    at timestamptz not null,
+    created_at timestamptz not null,
     severity varchar not null,
     accounts bigint not null,
     score double not null,

@@ -4,7 +4,7 @@ select
     alert_event.alert_id,
     alert_event.seq,
     alert_event.type,
-    alert_event.at,
+    alert_event.created_at,
     alert_event.severity,
     alert_event.accounts,
     alert_event.score,

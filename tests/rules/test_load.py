@@ -1,0 +1,122 @@
+"""Loading rules: everything wrong is said at once, and nothing half-checked is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import RuleSettings
+from pipeline.rules.load import load_directory, load_rules, override, read_directory
+from pipeline.rules.model import RuleFileError
+
+SQL = """
+select 'account' as dimension, source_id as entity_id, source_id as account_id, 'account:' || source_id as group_key,
+    0.5 as strength, 'because' as reason, min(first_seen) as first_seen, max(last_seen) as last_seen
+from links where hour >= $since and hour < $until and events > $least group by source_id
+"""
+YAML = """
+title: A rule
+description: What it is for.
+severity: low
+evidence: usage
+dimension: account
+window: 2h
+hop: 1h
+every: 5m
+parameters: {least: {default: 3, min: 1, max: 10, description: events}}
+references: [G2]
+false_positives: [none known]
+runbook: [look]
+tests:
+  - name: fires
+    rows: [{events: 9, event: {account_id: a}}]
+    expect: {accounts: 1}
+  - name: does not
+    rows: [{events: 1, event: {account_id: a}}]
+    expect: {accounts: 0}
+"""
+
+
+def write(directory: Path, name: str = "mine", sql: str = SQL, yaml: str = YAML) -> Path:
+    directory.mkdir(exist_ok=True)
+    (directory / f"{name}.sql").write_text(sql)
+    (directory / f"{name}.yml").write_text(yaml)
+    return directory
+
+
+def test_shipped_rules_load_and_a_users_stand_beside_them(tmp_path: Path) -> None:
+    rules = load_rules(RuleSettings(directory=write(tmp_path / "mine")))
+    assert {"shared_template", "closed_loop_pool", "full_speed_new_account", "shared_client", "mine"} <= set(
+        rules.rules
+    )
+    assert rules.rules["mine"].parameters == {"least": 3}
+
+
+def test_disabled_rules_are_left_out_and_must_exist() -> None:
+    assert "shared_client" not in load_rules(RuleSettings(disabled=("shared_client",))).rules
+    with pytest.raises(RuleFileError, match="no rule nonsense"):
+        load_rules(RuleSettings(disabled=("nonsense",)))
+
+
+def test_an_id_that_is_taken_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RuleFileError, match="shared_client is taken"):
+        load_rules(RuleSettings(directory=write(tmp_path / "mine", "shared_client")))
+
+
+def test_all_problems_of_all_files_are_said_at_once(tmp_path: Path) -> None:
+    write(tmp_path, "one", sql="select 1")
+    write(tmp_path, "two", yaml=YAML.replace("severity: low", "severity: loud"))
+    (tmp_path / "three.sql").write_text(SQL)
+    with pytest.raises(RuleFileError) as caught:
+        load_directory(tmp_path)
+    text = str(caught.value)
+    assert "one.sql: $since is not used" in text
+    assert "two.yml: severity" in text
+    assert "three.yml: missing" in text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("window: 2h", "window: soon", "no duration"),
+        ("window: 2h", "window: 30m", "at least hop"),
+        ("every: 5m", "every: 90s", "whole minutes"),
+        ("every: 5m", "every: 7m", "multiple of every"),
+        ("default: 3", "default: 30", "outside 1…10"),
+        ("expect: {accounts: 1}", "expect: {accounts: 0}", "at least one case must fire"),
+        ("expect: {accounts: 0}", "expect: {accounts: 2}", "look-alike"),
+        ("references: [G2]", "references: []", "references"),
+        ("title: A rule", "title: A rule\ntitle: Another", "given twice: title"),
+        ("references: [G2]", "references: &a [G2]\ntags: *a", "aliases"),
+        ("title: A rule", "title: A rule\nsurprise: 1", "surprise"),
+        ("title: A rule", "title: [", "yml"),
+    ],
+)
+def test_a_broken_yaml_says_what_is_wrong(tmp_path: Path, before: str, after: str, said: str) -> None:
+    assert before in YAML
+    rules, wrong = read_directory(write(tmp_path, yaml=YAML.replace(before, after)))
+    assert not rules
+    assert said in "\n".join(wrong)
+
+
+def test_a_yaml_bomb_is_refused_unread(tmp_path: Path) -> None:
+    bomb = "a: &a [x,x,x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9)
+    )
+    assert "aliases" in "\n".join(read_directory(write(tmp_path, yaml=bomb))[1])
+    assert "larger" in "\n".join(read_directory(write(tmp_path, yaml="#" * 300_000))[1])
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(RuleFileError, match="no such directory"):
+        load_rules(RuleSettings(directory=tmp_path / "none"))
+
+
+def test_parameters_are_overridden_within_their_range(tmp_path: Path) -> None:
+    rule = load_directory(write(tmp_path)).rules["mine"]
+    assert override(rule, {"least": 7}).parameters == {"least": 7}
+    with pytest.raises(RuleFileError, match="outside"):
+        override(rule, {"least": 70})
+    with pytest.raises(RuleFileError, match="no parameter other"):
+        override(rule, {"other": 1})
