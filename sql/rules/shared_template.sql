@@ -160,7 +160,9 @@ facets as (
         coalesce(alike.email / crowd.customers, 0) as email,
         crowd.young / nullif(crowd.known_age, 0) as young_share,
         -- What share is young among everybody else, one young and one old account added.
-        (everyone.young - crowd.young + 1) / (everyone.known_age - crowd.known_age + 2) as base_young
+        (everyone.young - crowd.young + 1) / (everyone.known_age - crowd.known_age + 2) as base_young,
+        -- A crowd that is nearly everybody has everything to itself: that says nothing.
+        1 - crowd.accounts / everyone.accounts as apart
     from crowd
     cross join everyone
     left join alike on crowd.kind = alike.kind and crowd.template_id = alike.template_id
@@ -173,10 +175,7 @@ judged as (
         + 3.0 * coalesce(greatest(0, (young_share - base_young) / (1 - base_young)), 0)
         -- Similar volumes say something only when there are more than one or two requests to compare.
         + 1.5 * greatest(0, 1 - spread) * least(1, greatest(0, (mean_events - 1) / 2))
-        + 2.5 * payment
-        + 2.5 * email
-        + 2.0 * network
-        + 1.5 * client
+        + apart * (2.5 * payment + 2.5 * email + 2.0 * network + 1.5 * client)
         + least(1, ln(customers / $min_accounts) / 3) as log_odds
     from facets
 )
