@@ -1,0 +1,7 @@
+"""Labelled traffic: benign customers of a dozen kinds and, where the scenario plants one, a distillation campaign."""
+
+from pipeline.simulate.generate import DEFAULT_START, Chunk, Simulation, plan, simulate
+from pipeline.simulate.scenario import SCENARIOS, Scenario
+from pipeline.simulate.truth import Truth
+
+__all__ = ["DEFAULT_START", "SCENARIOS", "Chunk", "Scenario", "Simulation", "Truth", "plan", "simulate"]

@@ -1,0 +1,71 @@
+"""The scenarios that can be simulated and their sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from pipeline.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """How much of what. ``accounts`` counts the benign ones; ``rate`` scales how often they ask."""
+
+    name: str
+    accounts: int
+    duration: timedelta = timedelta(minutes=12)
+    rate: float = 1.0
+    campaign_accounts: int = 0
+    duplicates: int = 0  # events sent again as a gateway's retry does, with their id
+    broken: int = 0  # messages that are no event
+    text: bool = True
+    foreign_share: float = 0.0  # share of accounts whose gateway writes another format than the native one
+
+    @property
+    def metadata_only(self) -> bool:
+        """Events of a fixed small size without text, for benchmarks."""
+        return self.name == "load"
+
+
+SCENARIOS: Final = {
+    "demo": Scenario("demo", 1200, campaign_accounts=160, duplicates=60, broken=12, foreign_share=0.3),
+    "benign": Scenario("benign", 1200),
+    "campaign": Scenario("campaign", 400, campaign_accounts=240),
+    "load": Scenario("load", 20_000, timedelta(minutes=10), text=False),
+}
+
+
+def find_scenario(name: str) -> Scenario:
+    """The scenario of that name.
+
+    Raises:
+        UsageError: there is none; the message lists those there are.
+    """
+    try:
+        return SCENARIOS[name]
+    except KeyError:
+        raise UsageError(f"No scenario {name!r}", next_step=f"Choose one of {', '.join(SCENARIOS)}") from None
+
+
+def resize(
+    scenario: Scenario,
+    *,
+    duration: timedelta | None = None,
+    accounts: int | None = None,
+    rate: float | None = None,
+) -> Scenario:
+    """The scenario with what is given changed; the campaign's size stays."""
+    changed = replace(
+        scenario,
+        duration=duration or scenario.duration,
+        accounts=scenario.accounts if accounts is None else accounts,
+        rate=scenario.rate if rate is None else rate,
+    )
+    if changed.duration <= timedelta(0) or changed.accounts < 1 or changed.rate <= 0:
+        raise UsageError(
+            f"Nothing to simulate: {changed.accounts} accounts at {changed.rate} × for {changed.duration}",
+            next_step="Give a duration, a number of accounts and a rate above 0",
+        )
+    return changed

@@ -1,0 +1,146 @@
+"""The requests of one cohort, or of the campaign, as native events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from pipeline.simulate.cohorts import Cohort
+from pipeline.simulate.frame import CHARS_PER_TOKEN, MODELS, NATIVE, latencies, outcomes, with_outcome
+from pipeline.simulate.population import CLIENTS, NETWORKS, Group
+from pipeline.simulate.seeds import hex_ids
+from pipeline.simulate.texts import Texts
+from pipeline.simulate.timing import Floats, Ints, Timing, closed_loop
+
+_MAX_RESPONSE_CHARS: Final = 1200
+
+
+def cohort_events(
+    rng: np.random.Generator, cohort: Cohort, group: Group, timing: Timing, texts: Texts, start: datetime, duration_s: float,
+    rate: float,
+) -> pl.DataFrame:  # fmt: skip
+    """What the accounts of a benign cohort send from ``start`` on, in no particular order."""
+    count = len(group.accounts)
+    weights = rng.lognormal(0, cohort.spread, count)
+    mean = cohort.per_minute * rate * duration_s / 60
+    requests = rng.poisson(mean * weights / weights.mean())
+    who = np.repeat(np.arange(count), requests)
+    sizes = timing.sizes(rng, cohort.profile, len(who))
+    outputs = np.maximum(1, (sizes[1] * cohort.output_share).astype(np.int64))
+    whole, first = latencies(rng, sizes[0], outputs)
+    if cohort.pace == "workers":
+        parts = [
+            closed_loop(rng, whole[who == i] / 1000.0, cohort.workers) % duration_s for i in range(count)
+        ]  # a loop over accounts, of which such cohorts have a handful
+        times = np.concatenate(parts) if parts else np.empty(0)
+    elif cohort.pace == "bursts":
+        times = np.concatenate([timing.arrivals(rng, cohort.profile, int(n), duration_s) for n in requests])
+    else:
+        times = timing.arrivals(rng, cohort.profile, len(who), duration_s)
+        rng.shuffle(who)
+    prompts = _prompts(rng, cohort, who, texts)
+    return _events(
+        rng, group, who, times, (sizes[0], outputs), (whole, first), prompts, start,
+        systems=[cohort.systems[0] if cohort.systems else None] * len(who),
+        subnets=cohort.subnets, models=cohort.models, tools=cohort.tools, end_users=cohort.end_users, client=cohort.own_client,
+    )  # fmt: skip
+
+
+def campaign_events(
+    rng: np.random.Generator, group: Group, requests: Ints, template: str, texts: Texts, timing: Timing, start: datetime,
+    duration_s: float, client: tuple[str, str, str | None], client_share: float,
+) -> pl.DataFrame:  # fmt: skip
+    """What a pool of workers sends through ``group``: the next request as the last ends, the accounts in rotation."""
+    who = np.repeat(np.arange(len(requests)), requests)
+    rng.shuffle(who)
+    questions = texts.draw(rng, "math", len(who))
+    outputs = np.clip(rng.lognormal(5.9, 0.35, len(who)), 80, 1500).astype(np.int64)
+    prompts = [template + question for question in questions]
+    inputs = np.array([len(prompt) // CHARS_PER_TOKEN + 8 for prompt in prompts], dtype=np.int64)
+    whole, first = latencies(rng, inputs, outputs)
+    workers = max(1, round(float((whole.sum() / 1000 + 0.14 * len(who)) / (duration_s - 4))))
+    times = np.minimum(closed_loop(rng, whole / 1000.0, workers), duration_s - 0.001)
+    frame = _events(
+        rng, group, who, times, (inputs, outputs), (whole, first), prompts, start,
+        systems=[None] * len(who), subnets=3, models=(0,), tools=0, end_users=0, client=None,
+    )  # fmt: skip
+    # Part of the workers go through one stack of their own, the others through what everybody uses.
+    own = pl.Series(rng.random(len(group.accounts))[who] < client_share)
+    return frame.with_columns(
+        pl.when(own).then(pl.lit(value, pl.String)).otherwise(name).alias(name)
+        for name, value in zip(("user_agent", "ja4", "sdk"), client, strict=True)
+    )
+
+
+def _prompts(rng: np.random.Generator, cohort: Cohort, who: Ints, texts: Texts) -> list[str]:
+    kinds = rng.integers(0, len(cohort.kinds), len(who))
+    prompts: list[str] = [""] * len(who)
+    for index, kind in enumerate(cohort.kinds):
+        at = np.flatnonzero(kinds == index)
+        for place, text in zip(at.tolist(), texts.draw(rng, kind, len(at)), strict=True):
+            prompts[place] = cohort.prefix + text
+    if cohort.repeats:
+        # The same few prompts an account, whatever else was drawn.
+        pool = texts.pools[cohort.kinds[0]]
+        turn = rng.integers(0, cohort.repeats, len(who))
+        prompts = [pool[(int(i) * 31 + int(k) * 7) % len(pool)] for i, k in zip(who, turn, strict=True)]
+    return prompts
+
+
+def _events(
+    rng: np.random.Generator, group: Group, who: Ints, times: Floats, tokens: tuple[Ints, Ints], took_ms: tuple[Ints, Ints],
+    prompts: list[str], start: datetime, *, systems: Sequence[str | None], subnets: int, models: Sequence[int], tools: int,
+    end_users: int, client: tuple[str, str, str | None] | None,
+) -> pl.DataFrame:  # fmt: skip
+    count = len(who)
+    network = group.network[who]
+    if subnets > 1:
+        hop = rng.integers(0, subnets, count)
+        network = (network + hop) % len(NETWORKS)
+    subnet = (group.subnet[who] + (rng.integers(0, subnets, count) if subnets > 1 else 0)) % 256
+    host = rng.integers(1, 255, count) if subnets > 1 else 1 + (group.subnet[who] * 7 + who) % 250
+    clients = [client] * count if client else [CLIENTS[i][:3] for i in group.client[who]]
+    turns = 1 + 2 * rng.geometric(0.6, count)
+    status, split = outcomes(rng, count)
+    columns: dict[str, Any] = {
+        "event_id": hex_ids(rng, count, "req_", 20),
+        "timestamp": pl.Series((times * 1e6).astype(np.int64)).cast(pl.Duration("us")) + pl.lit(start),
+        "account_id": [group.accounts[i] for i in who],
+        "model": [MODELS[models[i]] for i in rng.integers(0, len(models), count)],
+        "api_key_id": [group.keys[i] for i in who],
+        "user_id": [f"u{i:05d}" for i in rng.integers(0, end_users, count)] if end_users else [None] * count,
+        "conversation_id": hex_ids(rng, count, "conv_", 14),
+        "provider": ["aurora"] * count,
+        "operation": ["chat"] * count,
+        "endpoint": ["/v1/chat/completions"] * count,
+        "status": status,
+        "error_type": [None] * count,
+        "finish_reason": [None] * count,
+        "latency_ms": took_ms[0],
+        "ttft_ms": took_ms[1],
+        "input_tokens": tokens[0],
+        "output_tokens": tokens[1],
+        "cached_tokens": np.where(rng.random(count) < 0.25, tokens[0] // 2, 0),
+        "temperature": rng.choice([0.0, 0.2, 0.7, 1.0], count),
+        "max_tokens": rng.choice([1024, 2048, 4096, 8192], count),
+        "stream": rng.random(count) < 0.6,
+        "message_count": turns,
+        "tool_count": np.full(count, tools),
+        "ip": [f"{NETWORKS[n][2]}.{s}.{h}" for n, s, h in zip(network, subnet, host, strict=True)],
+        "asn": [NETWORKS[n][0] for n in network],
+        "country": [NETWORKS[n][1] for n in network],
+        "user_agent": [one[0] for one in clients],
+        "ja4": [one[1] for one in clients],
+        "sdk": [one[2] for one in clients],
+        "system": list(systems),
+        "prompt": prompts,
+        "response": [
+            ("Here is what I found. " * 55)[: min(n * CHARS_PER_TOKEN, _MAX_RESPONSE_CHARS)] for n in tokens[1]
+        ],
+    }
+    columns["timestamp"] = pl.select(columns["timestamp"]).to_series()
+    return with_outcome(pl.DataFrame(columns, schema=NATIVE), status, split)
