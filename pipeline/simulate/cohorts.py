@@ -26,9 +26,9 @@ _JUDGE = "You grade answers. Reply with a JSON object with the keys score (1 to 
 class Cohort:
     """One kind of customer.
 
-    ``accounts`` is its share of all benign accounts (1 at least), ``per_minute`` requests a minute of an average account;
-    ``spread`` the sigma of the log-normal that makes some accounts busier. ``workers``: in flight at each account where
-    the pace is ``workers``. ``subnets``: from how many networks an account comes.
+    ``accounts`` is its share of all benign accounts (1 at least), ``per_minute`` requests a minute of an average
+    account; ``spread`` the sigma of the log-normal that makes some accounts busier. ``workers``: in flight at each
+    account where the pace is ``workers``. ``subnets``: from how many networks an account comes.
     """
 
     name: str
@@ -55,22 +55,86 @@ class Cohort:
 COHORTS: Final = (
     Cohort("chat", 0.66, 0.55, kinds=("en", "en", "en", "en", "es", "de", "fr", "zh", "ru", "ar"), spread=1.1),
     Cohort("coding_agent", 0.07, 2.2, "bursts", "code", ("code",), (_CODER,), tools=9, models=(3, 0)),
-    Cohort("batch_summariser", 0.01, 4.0, "workers", kinds=("document",), prefix="Summarise the following document.\n\n",
-           workers=2, output_share=0.5, age_days=(60, 1500)),
-    Cohort("evaluation_suite", 0.002, 20.0, "workers", kinds=("math", "code"), systems=(_JUDGE,), workers=4, output_share=0.2,
-           age_days=(120, 1500)),
+    Cohort(
+        "batch_summariser",
+        0.01,
+        4.0,
+        "workers",
+        kinds=("document",),
+        prefix="Summarise the following document.\n\n",
+        workers=2,
+        output_share=0.5,
+        age_days=(60, 1500),
+    ),
+    Cohort(
+        "evaluation_suite",
+        0.002,
+        20.0,
+        "workers",
+        kinds=("math", "code"),
+        systems=(_JUDGE,),
+        workers=4,
+        output_share=0.2,
+        age_days=(120, 1500),
+    ),
     Cohort("ci_agent", 0.005, 3.0, "bursts", "code", ("code",), (_CODER,), subnets=40, tools=4, models=(3,)),
-    Cohort("rag_backfill", 0.001, 60.0, "workers", kinds=("document",), prefix="Write a one-sentence context for this chunk.\n\n",
-           workers=8, output_share=0.15, age_days=(0.3, 2), models=(1,)),
-    Cohort("gateway", 0.002, 45.0, kinds=("en", "es", "de", "fr", "zh", "ru", "ar", "code"), end_users=400, subnets=2,
-           age_days=(200, 1500)),
-    Cohort("failover_router", 0.004, 6.0, kinds=("en", "code"), end_users=30, own_client=(
-        "router-proxy/1.14.2", "t13d1312h2_f57a46bbacb6_9f2c4d7be101", None)),
+    Cohort(
+        "rag_backfill",
+        0.001,
+        60.0,
+        "workers",
+        kinds=("document",),
+        prefix="Write a one-sentence context for this chunk.\n\n",
+        workers=8,
+        output_share=0.15,
+        age_days=(0.3, 2),
+        models=(1,),
+    ),
+    Cohort(
+        "gateway",
+        0.002,
+        45.0,
+        kinds=("en", "es", "de", "fr", "zh", "ru", "ar", "code"),
+        end_users=400,
+        subnets=2,
+        age_days=(200, 1500),
+    ),
+    Cohort(
+        "failover_router",
+        0.004,
+        6.0,
+        kinds=("en", "code"),
+        end_users=30,
+        own_client=("router-proxy/1.14.2", "t13d1312h2_f57a46bbacb6_9f2c4d7be101", None),
+    ),
     Cohort("quality_monitor", 0.006, 0.6, kinds=("en",), repeats=3, spread=0.1, age_days=(30, 900)),
-    Cohort("university_lab", 0.02, 0.7, kinds=("math",), prefix="Solve the exercise and show every step.\n\n", spread=0.7,
-           age_days=(3, 60), one_organisation=True),
-    Cohort("open_source_tool", 0.11, 0.5, kinds=("en", "es", "de", "fr", "document"), systems=(_TOOL,), spread=1.1,
-           own_client=("marginalia/0.9.3", "t13d1517h2_8daaf6152771_b0da82dd1658", "marginalia/0.9.3")),
-    Cohort("saas_product", 0.05, 0.6, kinds=("document", "en"), systems=(_SAAS,), spread=1.0, one_organisation=True,
-           own_client=("Ledgerly/4.2", "t13d1611h2_46e7e9700bed_71c52d8e0a4f", None)),
-)  # fmt: skip
+    Cohort(
+        "university_lab",
+        0.02,
+        0.7,
+        kinds=("math",),
+        prefix="Solve the exercise and show every step.\n\n",
+        spread=0.7,
+        age_days=(3, 60),
+        one_organisation=True,
+    ),
+    Cohort(
+        "open_source_tool",
+        0.11,
+        0.5,
+        kinds=("en", "es", "de", "fr", "document"),
+        systems=(_TOOL,),
+        spread=1.1,
+        own_client=("marginalia/0.9.3", "t13d1517h2_8daaf6152771_b0da82dd1658", "marginalia/0.9.3"),
+    ),
+    Cohort(
+        "saas_product",
+        0.05,
+        0.6,
+        kinds=("document", "en"),
+        systems=(_SAAS,),
+        spread=1.0,
+        one_organisation=True,
+        own_client=("Ledgerly/4.2", "t13d1611h2_46e7e9700bed_71c52d8e0a4f", None),
+    ),
+)

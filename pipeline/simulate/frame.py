@@ -7,42 +7,43 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from pipeline.events.schema import UTC_MICROSECONDS
 from pipeline.simulate.timing import Floats, Ints
 
 NATIVE: Final = pl.Schema(
     {
-        "event_id": pl.String,
-        "timestamp": pl.Datetime("us", "UTC"),
-        "account_id": pl.String,
-        "model": pl.String,
-        "api_key_id": pl.String,
-        "user_id": pl.String,
-        "conversation_id": pl.String,
-        "provider": pl.String,
-        "operation": pl.String,
-        "endpoint": pl.String,
-        "status": pl.Int64,
-        "error_type": pl.String,
-        "finish_reason": pl.String,
-        "latency_ms": pl.Int64,
-        "ttft_ms": pl.Int64,
-        "input_tokens": pl.Int64,
-        "output_tokens": pl.Int64,
-        "cached_tokens": pl.Int64,
-        "temperature": pl.Float64,
-        "max_tokens": pl.Int64,
-        "stream": pl.Boolean,
-        "message_count": pl.Int64,
-        "tool_count": pl.Int64,
-        "ip": pl.String,
-        "asn": pl.Int64,
-        "country": pl.String,
-        "user_agent": pl.String,
-        "ja4": pl.String,
-        "sdk": pl.String,
-        "system": pl.String,
-        "prompt": pl.String,
-        "response": pl.String,
+        "event_id": pl.String(),
+        "timestamp": UTC_MICROSECONDS,
+        "account_id": pl.String(),
+        "model": pl.String(),
+        "api_key_id": pl.String(),
+        "user_id": pl.String(),
+        "conversation_id": pl.String(),
+        "provider": pl.String(),
+        "operation": pl.String(),
+        "endpoint": pl.String(),
+        "status": pl.Int64(),
+        "error_type": pl.String(),
+        "finish_reason": pl.String(),
+        "latency_ms": pl.Int64(),
+        "ttft_ms": pl.Int64(),
+        "input_tokens": pl.Int64(),
+        "output_tokens": pl.Int64(),
+        "cached_tokens": pl.Int64(),
+        "temperature": pl.Float64(),
+        "max_tokens": pl.Int64(),
+        "stream": pl.Boolean(),
+        "message_count": pl.Int64(),
+        "tool_count": pl.Int64(),
+        "ip": pl.String(),
+        "asn": pl.Int64(),
+        "country": pl.String(),
+        "user_agent": pl.String(),
+        "ja4": pl.String(),
+        "sdk": pl.String(),
+        "system": pl.String(),
+        "prompt": pl.String(),
+        "response": pl.String(),
     }
 )
 CHARS_PER_TOKEN: Final = 4
@@ -50,7 +51,7 @@ MODELS: Final = ("aurora-4-large", "aurora-4-mini", "aurora-3.5", "borealis-2-co
 
 
 def latencies(rng: np.random.Generator, input_tokens: Ints, output_tokens: Ints) -> tuple[Ints, Ints]:
-    """Whole and first-token latency in ms: prefill grows with the input, decoding runs at 45–110 tokens a second."""
+    """Whole and first-token latency in ms: prefill grows with the input, decoding runs at 45 to 110 tokens a second."""
     ttft = 120 + input_tokens * 0.06 + rng.gamma(2.0, 60.0, len(input_tokens))
     whole = ttft + output_tokens / rng.uniform(45, 110, len(output_tokens)) * 1000
     return whole.astype(np.int64), ttft.astype(np.int64)

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from pipeline.simulate.campaign import CAMPAIGN_ID, campaign
@@ -20,7 +19,7 @@ from pipeline.simulate.scenario import Scenario, find_scenario, resize
 from pipeline.simulate.seeds import generator, hex_ids
 from pipeline.simulate.texts import built_in_texts, load_texts
 from pipeline.simulate.timing import Timing, load_timing
-from pipeline.simulate.traffic import cohort_events
+from pipeline.simulate.traffic import Stage, cohort_events
 from pipeline.simulate.truth import Truth
 
 CHUNK_EVENTS: Final = 5000
@@ -44,7 +43,8 @@ class Chunk:
         buffer = io.BytesIO()
         stamp = pl.col("timestamp").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
         self.events.with_columns(stamp).write_ndjson(buffer)
-        return [*buffer.getvalue().splitlines(), *self.broken]
+        # Lines end in a line feed only: bytes.splitlines would also cut at a carriage return.
+        return [*buffer.getvalue().split(b"\n")[:-1], *self.broken]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,12 @@ class Simulation:
     accounts: pl.DataFrame
     truth: Truth
 
+    def facts_ndjson(self) -> bytes:
+        """The accounts' facts as lines of JSON."""
+        buffer = io.BytesIO()
+        self.accounts.with_columns(pl.col("created_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).write_ndjson(buffer)
+        return buffer.getvalue()
+
     def chunks(self, chunk_events: int = CHUNK_EVENTS) -> Iterator[Chunk]:
         """The traffic from its start; may be called again. Broken messages are spread over the chunks."""
         count = max(1, -(-self.events.height // chunk_events))
@@ -64,26 +70,44 @@ class Simulation:
 
 
 def simulate(
-    scenario: str | Scenario, *, seed: int, start: datetime = DEFAULT_START, duration: timedelta | None = None,
-    accounts: int | None = None, rate: float | None = None, prompts: Path | None = None, traces: Path | None = None,
-) -> Iterator[Chunk]:  # fmt: skip
+    scenario: str | Scenario,
+    *,
+    seed: int,
+    start: datetime = DEFAULT_START,
+    duration: timedelta | None = None,
+    accounts: int | None = None,
+    campaign_accounts: int | None = None,
+    rate: float | None = None,
+    prompts: Path | None = None,
+    traces: Path | None = None,
+) -> Iterator[Chunk]:
     """The chunks of ``plan`` with the same arguments, for who needs no truth."""
-    return plan(
+    planned = plan(
         scenario,
         seed=seed,
         start=start,
         duration=duration,
         accounts=accounts,
+        campaign_accounts=campaign_accounts,
         rate=rate,
         prompts=prompts,
         traces=traces,
-    ).chunks()
+    )
+    return planned.chunks()
 
 
 def plan(
-    scenario: str | Scenario, *, seed: int, start: datetime = DEFAULT_START, duration: timedelta | None = None,
-    accounts: int | None = None, rate: float | None = None, prompts: Path | None = None, traces: Path | None = None,
-) -> Simulation:  # fmt: skip
+    scenario: str | Scenario,
+    *,
+    seed: int,
+    start: datetime = DEFAULT_START,
+    duration: timedelta | None = None,
+    accounts: int | None = None,
+    campaign_accounts: int | None = None,
+    rate: float | None = None,
+    prompts: Path | None = None,
+    traces: Path | None = None,
+) -> Simulation:
     """Everything of a scenario in memory (about 2 KB an event with text). The same arguments give the same bytes.
 
     Args:
@@ -92,6 +116,7 @@ def plan(
         start: event time of the first events.
         duration: event time to cover; the scenario's own where not given.
         accounts: benign accounts.
+        campaign_accounts: accounts of the planted campaign.
         rate: how many times more often the benign accounts ask.
         prompts: a directory of prompt files; the built-in grammar where not given.
         traces: a directory of request traces; built-in distributions where not given.
@@ -101,25 +126,25 @@ def plan(
         InputNotFoundError: a directory without a known file.
     """
     chosen = find_scenario(scenario) if isinstance(scenario, str) else scenario
-    sized = resize(chosen, duration=duration, accounts=accounts, rate=rate)
+    sized = resize(chosen, duration=duration, accounts=accounts, campaign_accounts=campaign_accounts, rate=rate)
     seconds = sized.duration.total_seconds()
     if sized.metadata_only:
         events, facts = load_events(generator(seed, "load"), sized.accounts, seconds, sized.rate, start)
         labels = [facts.select("account_id", cohort=pl.lit("load"), campaign_id=pl.lit(None, pl.String))]
         return _finish(sized, seed, [events], [facts], labels)
     texts = load_texts(prompts, seed) if prompts else built_in_texts(seed)
-    timing = load_timing(traces) if traces else Timing({})
+    stage = Stage(texts, load_timing(traces) if traces else Timing({}), start, seconds)
     frames, facts_of, label_of = [], [], []
     for cohort in COHORTS:
         rng = generator(seed, "cohort", cohort.name)
         count = max(1, round(cohort.accounts * sized.accounts))
         organisation = cohort.name.replace("_", "-") if cohort.one_organisation else None
         group = make_group(rng, count, start, age_days=cohort.age_days, organisation=organisation)
-        frames.append(cohort_events(rng, cohort, group, timing, texts, start, seconds, sized.rate))
+        frames.append(cohort_events(rng, cohort, group, stage, rate=sized.rate))
         facts_of.append(group.facts)
         label_of.append(_labels(group.accounts, cohort.name, None))
     if sized.campaign_accounts:
-        group, events = campaign(seed, sized.campaign_accounts, texts, timing, start, seconds)
+        group, events = campaign(seed, sized.campaign_accounts, stage)
         frames.append(events)
         facts_of.append(group.facts)
         label_of.append(_labels(group.accounts, "campaign", CAMPAIGN_ID))
@@ -151,6 +176,5 @@ def _finish(
     )
     truth = Truth(scenario.name, seed, accounts, events.height, len(again), len(broken))
     people = pl.concat(facts).select(FACTS.names())
-    # No order that tells who is who.
-    shuffled = people[np.argsort(people["account_id"].to_numpy(), kind="stable").tolist()]
-    return Simulation(ordered, broken, shuffled, truth)
+    # In an order that does not tell who is who.
+    return Simulation(ordered, broken, people.sort("account_id"), truth)

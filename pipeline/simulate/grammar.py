@@ -65,9 +65,21 @@ PATTERNS: Final[dict[str, tuple[str, ...]]] = {
         "Donne-moi {n} exemples qui montrent pourquoi {topic} est utile.",
         "Quelle est la différence entre {topic} et {topic} pour un débutant ?",
     ),
-    "zh": ("请用简单的语言解释{topic}，给{name}看。", "写一封给{name}的信，谈谈{topic}。", "列出学习{topic}的{n}个理由。"),
-    "ru": ("Объясни {name}, как устроены {topic}.", "Напиши письмо для {name} о том, что такое {topic}.", "Назови {n} причин изучать {topic}."),
-    "ar": ("اشرح {topic} بطريقة بسيطة إلى {name}.", "اكتب رسالة إلى {name} عن {topic}.", "اذكر {n} أسباب لدراسة {topic}."),
+    "zh": (
+        "请用简单的语言解释{topic}，给{name}看。",  # noqa: RUF001
+        "写一封给{name}的信，谈谈{topic}。",  # noqa: RUF001
+        "列出学习{topic}的{n}个理由。",
+    ),
+    "ru": (
+        "Объясни {name}, как устроены {topic}.",
+        "Напиши письмо для {name} о том, что такое {topic}.",  # noqa: RUF001
+        "Назови {n} причин изучать {topic}.",
+    ),
+    "ar": (
+        "اشرح {topic} بطريقة بسيطة إلى {name}.",
+        "اكتب رسالة إلى {name} عن {topic}.",
+        "اذكر {n} أسباب لدراسة {topic}.",
+    ),
     "code": (
         "The {thing} in our {language} service {symptom}. Here is the stack trace, what should I change?",
         "Write a {thing} in {language} that {person} can maintain.",
@@ -83,7 +95,7 @@ PATTERNS: Final[dict[str, tuple[str, ...]]] = {
         "If {n} workers pack {n} {ware} in {n} minutes, how long do {n} workers need for {n} {ware}?",
     ),
     "document": (
-        "Notes on {topic} for {person}: the first part covers {topic}, the second {topic}. {name} asked for {n} changes.",
+        "Notes on {topic} for {person}: the first part covers {topic}, the rest {topic}. {name} asked for {n} changes.",
         "Minutes: {name} reported on {topic}. {name} will write to {person} about {topic} within {n} days.",
         "Chapter {n}. Of {topic} and {topic}, as {name} told {person}, {style}.",
         "Ticket {n}: {person} says the {thing} {symptom}; {name} could not reproduce it with {language}.",

@@ -19,7 +19,7 @@ ZIPF: Final = 1.1
 def load_events(
     rng: np.random.Generator, accounts: int, duration_s: float, rate: float, start: datetime
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Events in time order and the facts of their accounts; ``rate`` × 1,000 events a second."""
+    """Events in time order and the facts of their accounts; ``rate`` times 1,000 events a second."""
     count = max(1, int(duration_s * EVENTS_PER_S * rate))
     group = make_group(rng, accounts, start)
     weights = 1 / np.arange(1, accounts + 1) ** ZIPF

@@ -9,19 +9,20 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from pipeline.events.schema import UTC_MICROSECONDS
 from pipeline.simulate.seeds import hex_ids
 
 FACTS: Final = pl.Schema(
     {
-        "account_id": pl.String,
-        "created_at": pl.Datetime("us", "UTC"),
-        "plan": pl.String,
-        "quota": pl.Int64,
-        "payment_hash": pl.String,
-        "email_domain": pl.String,
-        "organisation": pl.String,
-        "country": pl.String,
-        "status": pl.String,
+        "account_id": pl.String(),
+        "created_at": UTC_MICROSECONDS,
+        "plan": pl.String(),
+        "quota": pl.Int64(),
+        "payment_hash": pl.String(),
+        "email_domain": pl.String(),
+        "organisation": pl.String(),
+        "country": pl.String(),
+        "status": pl.String(),
     }
 )
 # user agent, JA4, SDK and weight: what API clients look like. Versions are the ones in use, fingerprints are made up.

@@ -21,7 +21,6 @@ class Scenario:
     duplicates: int = 0  # events sent again as a gateway's retry does, with their id
     broken: int = 0  # messages that are no event
     text: bool = True
-    foreign_share: float = 0.0  # share of accounts whose gateway writes another format than the native one
 
     @property
     def metadata_only(self) -> bool:
@@ -30,7 +29,7 @@ class Scenario:
 
 
 SCENARIOS: Final = {
-    "demo": Scenario("demo", 1200, campaign_accounts=160, duplicates=60, broken=12, foreign_share=0.3),
+    "demo": Scenario("demo", 1200, campaign_accounts=160, duplicates=60, broken=12),
     "benign": Scenario("benign", 1200),
     "campaign": Scenario("campaign", 400, campaign_accounts=240),
     "load": Scenario("load", 20_000, timedelta(minutes=10), text=False),
@@ -54,18 +53,20 @@ def resize(
     *,
     duration: timedelta | None = None,
     accounts: int | None = None,
+    campaign_accounts: int | None = None,
     rate: float | None = None,
 ) -> Scenario:
-    """The scenario with what is given changed; the campaign's size stays."""
+    """The scenario with what is given changed."""
     changed = replace(
         scenario,
-        duration=duration or scenario.duration,
+        duration=scenario.duration if duration is None else duration,
         accounts=scenario.accounts if accounts is None else accounts,
+        campaign_accounts=scenario.campaign_accounts if campaign_accounts is None else campaign_accounts,
         rate=scenario.rate if rate is None else rate,
     )
-    if changed.duration <= timedelta(0) or changed.accounts < 1 or changed.rate <= 0:
+    if changed.duration <= timedelta(0) or changed.accounts < 1 or changed.rate <= 0 or changed.campaign_accounts < 0:
         raise UsageError(
-            f"Nothing to simulate: {changed.accounts} accounts at {changed.rate} × for {changed.duration}",
+            f"Nothing to simulate: {changed.accounts} accounts at a rate of {changed.rate} for {changed.duration}",
             next_step="Give a duration, a number of accounts and a rate above 0",
         )
     return changed

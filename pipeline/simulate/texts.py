@@ -32,7 +32,7 @@ _FILES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Pools of prompts by kind (a language, ``code``, ``math``, ``document``); every pool has thousands or all of a file."""
+    """Pools of prompts by kind (a language, ``code``, ``math``, ``document``); thousands each, or all of a file."""
 
     pools: Mapping[str, tuple[str, ...]]
 

@@ -1,4 +1,4 @@
-"""When requests come and how large they are: from real traces where given, from distributions of the same character else."""
+"""When requests come and how large they are: from real traces, or from distributions of their character."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,19 +18,40 @@ from pipeline.simulate.texts import Texts
 from pipeline.simulate.timing import Floats, Ints, Timing, closed_loop
 
 _MAX_RESPONSE_CHARS: Final = 1200
+_RESPONSE: Final = "Here is what I found. " * 55
 
 
-def cohort_events(
-    rng: np.random.Generator, cohort: Cohort, group: Group, timing: Timing, texts: Texts, start: datetime, duration_s: float,
-    rate: float,
-) -> pl.DataFrame:  # fmt: skip
-    """What the accounts of a benign cohort send from ``start`` on, in no particular order."""
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What all traffic of one simulation has in common: where text and timing come from, and the time to cover."""
+
+    texts: Texts
+    timing: Timing
+    start: datetime
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """Requests before they have a sender: arrays run parallel."""
+
+    times_s: Floats
+    input_tokens: Ints
+    output_tokens: Ints
+    latency_ms: Ints
+    ttft_ms: Ints
+    prompts: list[str]
+
+
+def cohort_events(rng: np.random.Generator, cohort: Cohort, group: Group, stage: Stage, *, rate: float) -> pl.DataFrame:
+    """What the accounts of a benign cohort send while the stage lasts, in no particular order."""
+    duration_s = stage.duration_s
     count = len(group.accounts)
     weights = rng.lognormal(0, cohort.spread, count)
     mean = cohort.per_minute * rate * duration_s / 60
     requests = rng.poisson(mean * weights / weights.mean())
     who = np.repeat(np.arange(count), requests)
-    sizes = timing.sizes(rng, cohort.profile, len(who))
+    sizes = stage.timing.sizes(rng, cohort.profile, len(who))
     outputs = np.maximum(1, (sizes[1] * cohort.output_share).astype(np.int64))
     whole, first = latencies(rng, sizes[0], outputs)
     if cohort.pace == "workers":
@@ -38,37 +60,51 @@ def cohort_events(
         ]  # a loop over accounts, of which such cohorts have a handful
         times = np.concatenate(parts) if parts else np.empty(0)
     elif cohort.pace == "bursts":
-        times = np.concatenate([timing.arrivals(rng, cohort.profile, int(n), duration_s) for n in requests])
+        times = np.concatenate([stage.timing.arrivals(rng, cohort.profile, int(n), duration_s) for n in requests])
     else:
-        times = timing.arrivals(rng, cohort.profile, len(who), duration_s)
+        times = stage.timing.arrivals(rng, cohort.profile, len(who), duration_s)
         rng.shuffle(who)
-    prompts = _prompts(rng, cohort, who, texts)
+    prompts = _prompts(rng, cohort, who, stage.texts)
     return _events(
-        rng, group, who, times, (sizes[0], outputs), (whole, first), prompts, start,
-        systems=[cohort.systems[0] if cohort.systems else None] * len(who),
-        subnets=cohort.subnets, models=cohort.models, tools=cohort.tools, end_users=cohort.end_users, client=cohort.own_client,
-    )  # fmt: skip
+        rng,
+        group,
+        who,
+        _Sent(times, sizes[0], outputs, whole, first, prompts),
+        start=stage.start,
+        system=cohort.systems[0] if cohort.systems else None,
+        subnets=cohort.subnets,
+        models=cohort.models,
+        tools=cohort.tools,
+        end_users=cohort.end_users,
+        client=cohort.own_client,
+    )
 
 
 def campaign_events(
-    rng: np.random.Generator, group: Group, requests: Ints, template: str, texts: Texts, timing: Timing, start: datetime,
-    duration_s: float, client: tuple[str, str, str | None], client_share: float,
-) -> pl.DataFrame:  # fmt: skip
-    """What a pool of workers sends through ``group``: the next request as the last ends, the accounts in rotation."""
+    rng: np.random.Generator,
+    group: Group,
+    requests: Ints,
+    stage: Stage,
+    *,
+    template: str,
+    client: tuple[str, str, str | None],
+    client_share: float,
+) -> pl.DataFrame:
+    """What a pool of workers sends through ``group``: the next request as the last ends, the accounts in rotation.
+
+    About ``client_share`` of the accounts are used through ``client``, the others through what everybody has.
+    """
+    duration_s = stage.duration_s
     who = np.repeat(np.arange(len(requests)), requests)
     rng.shuffle(who)
-    questions = texts.draw(rng, "math", len(who))
+    questions = stage.texts.draw(rng, "math", len(who))
     outputs = np.clip(rng.lognormal(5.9, 0.35, len(who)), 80, 1500).astype(np.int64)
     prompts = [template + question for question in questions]
     inputs = np.array([len(prompt) // CHARS_PER_TOKEN + 8 for prompt in prompts], dtype=np.int64)
     whole, first = latencies(rng, inputs, outputs)
     workers = max(1, round(float((whole.sum() / 1000 + 0.14 * len(who)) / (duration_s - 4))))
     times = np.minimum(closed_loop(rng, whole / 1000.0, workers), duration_s - 0.001)
-    frame = _events(
-        rng, group, who, times, (inputs, outputs), (whole, first), prompts, start,
-        systems=[None] * len(who), subnets=3, models=(0,), tools=0, end_users=0, client=None,
-    )  # fmt: skip
-    # Part of the workers go through one stack of their own, the others through what everybody uses.
+    frame = _events(rng, group, who, _Sent(times, inputs, outputs, whole, first, prompts), start=stage.start, subnets=3)
     own = pl.Series(rng.random(len(group.accounts))[who] < client_share)
     return frame.with_columns(
         pl.when(own).then(pl.lit(value, pl.String)).otherwise(name).alias(name)
@@ -92,10 +128,19 @@ def _prompts(rng: np.random.Generator, cohort: Cohort, who: Ints, texts: Texts) 
 
 
 def _events(
-    rng: np.random.Generator, group: Group, who: Ints, times: Floats, tokens: tuple[Ints, Ints], took_ms: tuple[Ints, Ints],
-    prompts: list[str], start: datetime, *, systems: Sequence[str | None], subnets: int, models: Sequence[int], tools: int,
-    end_users: int, client: tuple[str, str, str | None] | None,
-) -> pl.DataFrame:  # fmt: skip
+    rng: np.random.Generator,
+    group: Group,
+    who: Ints,
+    sent: _Sent,
+    *,
+    start: datetime,
+    system: str | None = None,
+    subnets: int = 1,
+    models: Sequence[int] = (0,),
+    tools: int = 0,
+    end_users: int = 0,
+    client: tuple[str, str, str | None] | None = None,
+) -> pl.DataFrame:
     count = len(who)
     network = group.network[who]
     if subnets > 1:
@@ -108,7 +153,7 @@ def _events(
     status, split = outcomes(rng, count)
     columns: dict[str, Any] = {
         "event_id": hex_ids(rng, count, "req_", 20),
-        "timestamp": pl.Series((times * 1e6).astype(np.int64)).cast(pl.Duration("us")) + pl.lit(start),
+        "timestamp": pl.Series((sent.times_s * 1e6).astype(np.int64)).cast(pl.Duration("us")) + pl.lit(start),
         "account_id": [group.accounts[i] for i in who],
         "model": [MODELS[models[i]] for i in rng.integers(0, len(models), count)],
         "api_key_id": [group.keys[i] for i in who],
@@ -120,11 +165,11 @@ def _events(
         "status": status,
         "error_type": [None] * count,
         "finish_reason": [None] * count,
-        "latency_ms": took_ms[0],
-        "ttft_ms": took_ms[1],
-        "input_tokens": tokens[0],
-        "output_tokens": tokens[1],
-        "cached_tokens": np.where(rng.random(count) < 0.25, tokens[0] // 2, 0),
+        "latency_ms": sent.latency_ms,
+        "ttft_ms": sent.ttft_ms,
+        "input_tokens": sent.input_tokens,
+        "output_tokens": sent.output_tokens,
+        "cached_tokens": np.where(rng.random(count) < 0.25, sent.input_tokens // 2, 0),
         "temperature": rng.choice([0.0, 0.2, 0.7, 1.0], count),
         "max_tokens": rng.choice([1024, 2048, 4096, 8192], count),
         "stream": rng.random(count) < 0.6,
@@ -136,10 +181,10 @@ def _events(
         "user_agent": [one[0] for one in clients],
         "ja4": [one[1] for one in clients],
         "sdk": [one[2] for one in clients],
-        "system": list(systems),
-        "prompt": prompts,
+        "system": [system] * count,
+        "prompt": sent.prompts,
         "response": [
-            ("Here is what I found. " * 55)[: min(n * CHARS_PER_TOKEN, _MAX_RESPONSE_CHARS)] for n in tokens[1]
+            ("Here is what I found. " * 55)[: min(n * CHARS_PER_TOKEN, _MAX_RESPONSE_CHARS)] for n in sent.output_tokens
         ],
     }
     columns["timestamp"] = pl.select(columns["timestamp"]).to_series()
