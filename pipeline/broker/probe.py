@@ -1,0 +1,98 @@
+"""Asks a broker what it is: whether it answers, has transactions, and which incarnation of a topic it holds."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from kafka import errors as kafka_errors
+from kafka.admin import KafkaAdminClient
+
+from pipeline.broker.options import bootstrap_servers, kafka_options
+from pipeline.config import Settings
+from pipeline.errors import BrokerUnavailableError, InputNotFoundError
+
+CHECK_TIMEOUT_S: Final = 10.0
+NO_TOPIC_ID: Final = uuid.UUID(int=0)
+INIT_PRODUCER_ID: Final = 22  # Kafka's number of the request that begins a transactional session
+ADD_OFFSETS_TO_TXN: Final = 25
+TXN_OFFSET_COMMIT: Final = 28
+
+
+@contextmanager
+def admin_client(settings: Settings, *, timeout_s: float = CHECK_TIMEOUT_S) -> Iterator[KafkaAdminClient]:
+    """An admin connection, closed at the end.
+
+    Raises:
+        BrokerUnavailableError: nobody answered within about ``timeout_s``, or we were refused.
+    """
+    client = None
+    options = kafka_options(settings.kafka)
+    options["request_timeout_ms"] = min(options["request_timeout_ms"], int(timeout_s * 1000))
+    try:
+        client = KafkaAdminClient(**options, bootstrap_timeout_ms=int(timeout_s * 1000))
+        yield client
+    except kafka_errors.KafkaError as error:
+        raise unavailable(settings, error) from error
+    except OSError as error:
+        raise unavailable(settings, error) from error
+    finally:
+        if client is not None:
+            client.close()
+
+
+def unavailable(settings: Settings, error: BaseException) -> BrokerUnavailableError:
+    """The error for a person, from a client's."""
+    where = ", ".join(bootstrap_servers(settings.kafka))
+    if isinstance(error, kafka_errors.SaslAuthenticationFailedError | kafka_errors.AuthorizationError):
+        return BrokerUnavailableError(
+            f"broker {where} refuses us: {error}", next_step="check kafka.sasl_* and the rights of this user"
+        )
+    return BrokerUnavailableError(
+        f"no broker answers at {where} ({type(error).__name__})",
+        next_step="check that it runs, that KAFKA_BOOTSTRAP names it, and kafka.security_protocol",
+    )
+
+
+def check_broker(settings: Settings, *, timeout_s: float = CHECK_TIMEOUT_S) -> None:
+    """Return when a broker answers.
+
+    Raises:
+        BrokerUnavailableError: none did within about ``timeout_s``.
+    """
+    with admin_client(settings, timeout_s=timeout_s) as client:
+        client.describe_cluster()
+
+
+def has_transactions(settings: Settings) -> bool:
+    """Whether transactions are to be used: as configured, or for ``auto`` as the broker says. May raise as above."""
+    if settings.kafka.transactions != "auto":
+        return settings.kafka.transactions == "on"
+    with admin_client(settings) as client:
+        offered = _offered(client.api_versions())
+    return {INIT_PRODUCER_ID, ADD_OFFSETS_TO_TXN, TXN_OFFSET_COMMIT} <= offered
+
+
+def topic_epoch(settings: Settings, topic: str) -> str:
+    """An identity of this incarnation of a topic: a topic that was made anew, or a broker, gives another.
+
+    Raises:
+        InputNotFoundError: there is no such topic.
+        BrokerUnavailableError: nobody answered.
+    """
+    with admin_client(settings) as client:
+        [described] = client.describe_topics([topic])
+        if described["error_code"]:
+            raise InputNotFoundError(
+                f"topic {topic} does not exist", next_step="create it, or set topics.create = true"
+            )
+        identity = uuid.UUID(str(described.get("topic_id") or NO_TOPIC_ID))
+        if identity != NO_TOPIC_ID:
+            return str(identity)
+        return f"{client.describe_cluster()['cluster_id']}/{topic}"
+
+
+def _offered(versions: Any) -> set[int]:
+    return {int(key) for key in versions}

@@ -1,0 +1,56 @@
+"""Brokers for every room's tests: `broker` runs a test over the embedded one and over Apache Kafka, `kafka` over that only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Protocol
+
+import pytest
+from tests.kafka.server import KafkaServer, fetch, missing
+
+from pipeline.broker import EmbeddedBroker
+
+
+class HasBootstrap(Protocol):
+    """What a test needs to know of a broker."""
+
+    @property
+    def bootstrap(self) -> str: ...
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """One node for the whole session: use topics and groups of your own, and leave it running."""
+    reason = missing()
+    if reason is not None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI runs over Apache Kafka, but {reason}", pytrace=False)
+        pytest.skip(f"no Apache Kafka: {reason}")
+    fetch()
+    server = KafkaServer(tmp_path_factory.mktemp("kafka"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def kafka(apache_kafka: KafkaServer) -> KafkaServer:
+    """The session's Apache Kafka node."""
+    return apache_kafka
+
+
+@pytest.fixture(scope="session")
+def embedded_broker() -> Iterator[EmbeddedBroker]:
+    """One embedded broker for the whole session."""
+    with EmbeddedBroker() as broker:
+        yield broker
+
+
+@pytest.fixture(params=["embedded", pytest.param("apache", marks=pytest.mark.kafka)])
+def broker(request: pytest.FixtureRequest) -> HasBootstrap:
+    """Each broker in turn."""
+    found: HasBootstrap = request.getfixturevalue("apache_kafka" if request.param == "apache" else "embedded_broker")
+    return found
