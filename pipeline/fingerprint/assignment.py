@@ -77,6 +77,7 @@ class Assignment:
     def __init__(
         self,
         settings: Settings,
+        *,
         reader_options: Mapping[str, Any],
         publisher: Publisher,
         group: Group,
@@ -121,7 +122,9 @@ class Assignment:
         warmed = 0
         if start > earliest:
             async with side_reader(self._reader_options) as reader:
-                warmed = await warm_up(reader, slot.partition, start, earliest, state, self._settings.worker)
+                warmed = await warm_up(
+                    reader, slot.partition, state, self._settings.worker, end=start, earliest=earliest
+                )
         slot.committed = slot.acknowledged = start
         slot.state = state
         slot.opened.set()

@@ -1,4 +1,4 @@
-"""Deltas and dead letters to the broker: in order, confirmed, and tried again until they are or are not ours any more."""
+"""Deltas and dead letters to the broker: in order, confirmed, and tried again for as long as they are ours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from pipeline import logs
 from pipeline.config import Settings
@@ -40,6 +40,7 @@ class Publisher:
         self._timeout_ms = round(settings.kafka.request_timeout_s * 1000)
         self._producer: AIOKafkaProducer | None = None
         self._remaking = asyncio.Lock()
+        self._idempotent: bool | None = {"on": True, "off": False}.get(settings.kafka.transactions)
 
     async def start(self) -> None:
         """Connect.
@@ -124,10 +125,29 @@ class Publisher:
                 log.warning("broker_away", error=type(error).__name__)
 
     async def _made(self) -> AIOKafkaProducer:
+        if self._idempotent is not None:
+            return await self._connected(idempotent=self._idempotent)
+        idempotent = True
+        try:
+            producer = await self._connected(idempotent=idempotent)
+        except KafkaConnectionError:
+            raise
+        except KafkaError as error:
+            if error.retriable:
+                raise
+            # The embedded broker gives out no producer ids. aiokafka has one request a partition in flight, so order
+            # holds all the same; a part sent twice is refused by whoever reads.
+            log.warning("producer_not_idempotent", error=type(error).__name__)
+            idempotent = False
+            producer = await self._connected(idempotent=idempotent)
+        self._idempotent = idempotent
+        return producer
+
+    async def _connected(self, *, idempotent: bool) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             **self._options,
             acks="all",
-            enable_idempotence=True,
+            enable_idempotence=idempotent,
             max_request_size=max(self._topics.max_message_bytes * 2, 1_048_576),
             request_timeout_ms=self._timeout_ms,
         )

@@ -32,11 +32,13 @@ class CommittedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def committed_position(self, partition: TopicPartition) -> tuple[int | None, int]:
         """The group's committed offset (None: never), and the first offset that the log still has."""
-        return await self._in_thread(self._committed_position(partition))
+        found: tuple[int | None, int] = await self._in_thread(self._committed_position(partition))
+        return found
 
     async def commit_exactly(self, generation: int, offsets: Mapping[TopicPartition, int]) -> bool:
         """Commit for a generation; False where the group has moved on. Retries while the broker is away."""
-        return await self._in_thread(self._commit_exactly(generation, offsets))
+        done: bool = await self._in_thread(self._commit_exactly(generation, offsets))
+        return done
 
     def read_to_end(self, partition: TopicPartition) -> bool:
         """Whether all there is (of committed transactions) was fetched, as far as a recent answer tells."""

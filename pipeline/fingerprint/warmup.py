@@ -39,10 +39,11 @@ async def side_reader(options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaConsu
 async def warm_up(
     reader: AIOKafkaConsumer,
     partition: TopicPartition,
-    end: int,
-    earliest: int,
     state: PartitionState,
     settings: WorkerSettings,
+    *,
+    end: int,
+    earliest: int,
 ) -> int:
     """Read back from ``end`` until two windows of event time or ``dedup_ids`` are covered; return how many events.
 
@@ -67,8 +68,8 @@ async def warm_up(
 async def _read(reader: AIOKafkaConsumer, partition: TopicPartition, start: int, end: int) -> pl.DataFrame:
     reader.seek(partition, start)
     loop = asyncio.get_running_loop()
-    frames, moved_s, position = [pl.DataFrame(schema={}).clear()], loop.time(), start
-    frames.clear()
+    frames: list[pl.DataFrame] = []
+    moved_s, position = loop.time(), start
     while position < end:
         for message in (await reader.getmany(partition, timeout_ms=500)).get(partition, ()):
             if message.offset < end:

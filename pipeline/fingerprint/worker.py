@@ -1,4 +1,4 @@
-"""The worker process: a Faust app that reads event batches, and the loop that emits deltas. All thinking is elsewhere."""
+"""The worker process: a Faust app that reads event batches, and the loop that emits deltas; thinking is elsewhere."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import faust
 from aiokafka import TopicPartition
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from pipeline import logs
-from pipeline.broker.options import faust_broker
+from pipeline.broker.options import bootstrap_servers, faust_broker
+from pipeline.broker.topics import ensure_topics
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import Settings
 from pipeline.errors import StillwatchError
@@ -82,7 +82,7 @@ def make_app(settings: Settings) -> CommittedApp:
         broker_rebalance_timeout=max(3.0, session_s / 2),
         broker_request_timeout=max(settings.kafka.request_timeout_s, session_s),
         consumer_auto_offset_reset="earliest",
-        # Deferred acknowledgement: with the default a rebalance waits for acknowledgements until the member is expelled.
+        # Acknowledgement comes late: with the default a rebalance waits for it until the member is expelled.
         stream_wait_empty=False,
         stream_buffer_maxsize=32,  # messages, each as large as topics.max_message_bytes
         store="memory://",
@@ -116,36 +116,50 @@ async def _run(settings: Settings, clock: Clock, metrics: Metrics, stop: threadi
     stopping = _stop_flag(stop)
     failure = _Failure()
     app = make_app(settings)
-    url, credentials = faust_broker(settings.kafka)
+    _, credentials = faust_broker(settings.kafka)
     options: dict[str, Any] = {
-        "bootstrap_servers": [part.split("://")[-1] for part in str(url).split(";")],
+        "bootstrap_servers": bootstrap_servers(settings.kafka),
         "client_id": settings.kafka.client_id,
         **credentials_to_aiokafka_auth(credentials, None),
     }
     publisher = Publisher(options, settings)
     await publisher.start()
-    assignment = Assignment(settings, options, publisher, _AppGroup(app), clock, metrics)
+    try:
+        await asyncio.to_thread(ensure_topics, settings)
+        assignment = Assignment(
+            settings, reader_options=options, publisher=publisher, group=_AppGroup(app), clock=clock, metrics=metrics
+        )
+        _connect(app, settings.topics.events, assignment, failure)
+        await _serve(app, settings, assignment, clock=clock, failure=failure, stopping=stopping)
+    finally:
+        await publisher.stop()
+    if failure.error is None:
+        log.info("worker_stopped")
+    elif isinstance(failure.error, StillwatchError):
+        raise failure.error
+    else:
+        raise WorkerFailedError(
+            f"the worker cannot go on: {type(failure.error).__name__}: {failure.error}",
+            next_step="start it again: it goes on from its last commit; if it comes back, report it with the log",
+        ) from failure.error
+
+
+def _connect(app: CommittedApp, events: str, assignment: Assignment, failure: _Failure) -> None:
+    """Wire what Faust calls: rebalances, and the agent that reads."""
     opening: set[asyncio.Task[None]] = set()
 
     async def on_revoked(_app: Any, revoked: Any = (), **_: Any) -> None:
-        assignment.revoke([partition.partition for partition in revoked if partition.topic == settings.topics.events])
+        assignment.revoke([partition.partition for partition in revoked if partition.topic == events])
 
     async def on_assigned(_app: Any, assigned: Any = (), **_: Any) -> None:
-        ours = [TopicPartition(item.topic, item.partition) for item in assigned if item.topic == settings.topics.events]
+        ours = [TopicPartition(item.topic, item.partition) for item in assigned if item.topic == events]
         for number in assignment.assign(ours, app.consumer_generation_id):
             task = asyncio.create_task(assignment.open(number))
             opening.add(task)
             task.add_done_callback(opening.discard)
             task.add_done_callback(failure.watch)
 
-    app.on_partitions_revoked.connect(on_revoked)
-    app.on_partitions_assigned.connect(on_assigned)
-    topic = app.topic(
-        settings.topics.events, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
-    )
-
-    @app.agent(topic, name="stillwatch.panes")  # type: ignore[untyped-decorator, unused-ignore]
-    async def panes(stream: faust.StreamT[bytes]) -> None:
+    async def panes(stream: Any) -> None:
         async for event in stream.noack().events():
             message = event.message
             try:
@@ -154,7 +168,23 @@ async def _run(settings: Settings, clock: Clock, metrics: Metrics, stop: threadi
                 failure.set(error)
                 await asyncio.Event().wait()
 
+    app.on_partitions_revoked.connect(on_revoked, weak=False)
+    app.on_partitions_assigned.connect(on_assigned, weak=False)
+    topic = app.topic(events, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    app.agent(topic, name="stillwatch.panes")(panes)
     app.finalize()
+
+
+async def _serve(
+    app: CommittedApp,
+    settings: Settings,
+    assignment: Assignment,
+    *,
+    clock: Clock,
+    failure: _Failure,
+    stopping: Callable[[], bool],
+) -> None:
+    """Run the app and the emissions until told to stop or a failure; then emit once more, commit and leave."""
     await app.start()
     log.info("worker_started", group=settings.worker.group, topic=settings.topics.events)
     ended = asyncio.Event()
@@ -173,15 +203,6 @@ async def _run(settings: Settings, clock: Clock, metrics: Metrics, stop: threadi
         except Exception as error:  # noqa: BLE001 (kept for the end; the rest is to be closed first)
             failure.set(error)
         await app.stop()
-        await publisher.stop()
-    if failure.error is not None:
-        if isinstance(failure.error, StillwatchError):
-            raise failure.error
-        raise WorkerFailedError(
-            f"the worker cannot go on: {type(failure.error).__name__}: {failure.error}",
-            next_step="start it again: it goes on from its last commit; if it comes back, report it with the log",
-        ) from failure.error
-    log.info("worker_stopped")
 
 
 class _AppGroup:

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fingerprint.sample import START, START_US, events
 
 from pipeline.fingerprint.dedup import Deduplicator
+from tests.fingerprint.sample import START, START_US, events
 
 WINDOW = timedelta(seconds=100)
 SEEN = st.lists(st.tuples(st.integers(0, 6), st.integers(-250, 250)), max_size=60)
@@ -38,11 +39,7 @@ def naive(rows: list[tuple[int, int]]) -> list[bool]:
 def test_the_answer_is_the_naive_one_however_events_are_batched(rows: list[tuple[int, int]], cuts: list[int]) -> None:
     dedup = Deduplicator(WINDOW, 1_000)
     bounds = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
-    found = [
-        flag
-        for start, stop in zip(bounds, bounds[1:], strict=False)
-        for flag in dedup.duplicates(frame_of(rows[start:stop])).tolist()
-    ]
+    found = [flag for start, stop in pairwise(bounds) for flag in dedup.duplicates(frame_of(rows[start:stop])).tolist()]
     assert found == naive(rows)
 
 
