@@ -1,4 +1,4 @@
-"""Brokers for every room's tests: `broker` runs a test over the embedded one and over Apache Kafka, `kafka` over that only."""
+"""Brokers for every room's tests: `broker` is the embedded one and Apache Kafka in turn, `kafka` only the latter."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import pytest
-from tests.kafka.server import KafkaServer, fetch, missing
 
 from pipeline.broker import EmbeddedBroker
+from tests.kafka.server import KafkaServer, fetch, missing
 
 
 class HasBootstrap(Protocol):

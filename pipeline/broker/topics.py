@@ -42,9 +42,10 @@ def ensure_topics(settings: Settings) -> dict[str, int]:
                 _create(client, topics, name, like if name in alike else topics.partitions)
             client.wait_for_topics(missing)
             found = partition_counts(client, topics)
-    if found[topics.events] != found[topics.fingerprints]:
+    events, fingerprints = found[topics.events], found[topics.fingerprints]
+    if events != fingerprints:
         raise ConfigError(
-            f"{topics.events} has {found[topics.events]} partitions, {topics.fingerprints} {found[topics.fingerprints]}",
+            f"{topics.events} has {events} partitions, {topics.fingerprints} {fingerprints}",
             next_step=f"give both the same count: add partitions to the smaller one, or delete {topics.fingerprints}",
         )
     return found
