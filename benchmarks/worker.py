@@ -42,7 +42,7 @@ def metadata_events(rows: int, *, seed: int = 1, accounts: int = 20_000, span_s:
         "network": account % 900,
         "client": account % 25,
     }
-    columns = {
+    columns: dict[str, Any] = {
         "event_id": pl.format("evt-{}-{}", pl.lit(seed), "row"),
         "account_id": pl.format("acct-{}", "account"),
         "api_key_id": pl.format("key-{}-{}", "account", pl.col("row") % 2),

@@ -22,6 +22,7 @@ from pipeline.faults import FAULT_POINTS
 from pipeline.fingerprint.aggregate import aggregate
 from tests.fingerprint.replay import Bench, bench, merged
 from tests.fingerprint.sample import sample
+from tests.kafka.server import KafkaServer
 
 WORKER_POINTS = [point for point in FAULT_POINTS if point.startswith("worker.")]
 
@@ -158,6 +159,29 @@ def test_told_to_stop_it_emits_commits_and_leaves(broker: HasBootstrap, tmp_path
         assert worker.wait(30) == 0, made.log()
         assert time.monotonic() - asked < 8
         assert_counted_once(made, sent)
+
+
+@pytest.mark.kafka
+@pytest.mark.usefixtures("kafka")  # skips or fails where there is none; the session's node is left running for others
+def test_it_waits_for_a_broker_that_goes_away(tmp_path: Path) -> None:
+    (tmp_path / "kafka").mkdir()
+    server = KafkaServer(tmp_path / "kafka")
+    sent = batches(4)
+    try:
+        server.start()
+        with bench(server.bootstrap, tmp_path) as made:
+            made.send(sent)
+            worker = made.worker()
+            made.deltas(events=whole(sent).height)
+            server.kill()
+            time.sleep(8)  # longer than the session timeout; a real broker has no clock to move
+            server.start()
+            more = batches(4, seed=2)
+            made.send(more)
+            assert_counted_once(made, sent + more)
+            assert worker.poll() is None
+    finally:
+        server.kill()
 
 
 def test_without_a_broker_it_says_so_and_ends(tmp_path: Path) -> None:
