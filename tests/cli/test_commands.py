@@ -77,7 +77,6 @@ def test_help_is_quick_and_needs_no_heavy_library(tmp_path: Path) -> None:
         (("--config", "missing.toml", "config", "show"), 78),
         (("status",), 69),
     ],
-    ids=" ".join,
 )
 def test_an_error_is_one_line_with_the_next_step(words: tuple[str, ...], code: int, tmp_path: Path) -> None:
     done = stillwatch(*words, cwd=tmp_path)
