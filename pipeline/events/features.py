@@ -1,0 +1,132 @@
+"""Features of a request's text, its origin and its tools: what stays when the text is dropped."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from pipeline.events.check import REFUSED
+from pipeline.events.json_lines import nested
+from pipeline.events.language import guess_languages
+from pipeline.events.schema import EVENTS
+from pipeline.events.template import normalised, skeleton, stable_hash
+from pipeline.events.text import count_list, read_text
+
+HASHES: Final = ("system_hash", "template_hash", "prompt_hash")
+LENGTHS: Final = ("system_chars", "prompt_chars", "response_chars")
+_CONTENT: Final = pl.Schema(dict.fromkeys((*HASHES, *LENGTHS, "language"), pl.String))
+_BLOBS: Final = pl.Schema({"m": pl.List(pl.String)})
+_TEXTS: Final = ("system", "messages", "prompt", "response")
+_HEX64: Final = r"^[0-9a-f]{16}$"
+_LANGUAGE: Final = r"^([a-z]{2,3}|[A-Z][a-z]{3})$"
+
+
+def text_features(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Feature columns of EVENTS with ``message_count``, ``tool_count`` and ``tool_call_count`` as the text has them, a
+    row for each of ``wire``; and the rows whose text or content has a wrong shape (REFUSED).
+    """
+    names = (*HASHES, *LENGTHS, "language", "message_count", "tool_count", "tool_call_count", "reasoning_blobs")
+    found = pl.select(
+        pl.repeat(None, len(wire), dtype=pl.UInt32 if name.endswith("count") else EVENTS[name]).alias(name)
+        for name in names
+    )
+    refused = [REFUSED.to_frame()]
+    # Metadata-only traffic goes past all of this.
+    if any(wire[name].null_count() < len(wire) for name in _TEXTS):
+        told = wire.select(pl.any_horizontal(pl.col(_TEXTS).is_not_null())).to_series().arg_true()
+        made, bad = _of_text(wire[told])
+        found = found.with_columns(found[name].scatter(told, made[name]) for name in made.columns)
+        refused.append(bad.with_columns(pl.lit(told).gather(pl.col("at")).alias("at")))
+    if wire["content"].null_count() < len(wire):
+        given, bad = _of_content(wire["content"])
+        found = found.with_columns(pl.coalesce(given[name], found[name]).alias(name) for name in given.columns)
+        refused.append(bad)
+    if wire["tools"].null_count() < len(wire):
+        found = found.with_columns(count_list(wire["tools"]).alias("tool_count"))
+    if wire["reasoning_blobs"].null_count() < len(wire):
+        blobs, bad = _blobs(wire["reasoning_blobs"])
+        found = found.with_columns(blobs)
+        refused.append(bad)
+    return found, pl.concat(refused)
+
+
+def _of_text(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    text = read_text(wire)
+    masked = (
+        text.lazy()
+        .select(
+            normalised(pl.col("system")).alias("system"),
+            normalised(pl.col("prompt")).alias("prompt"),
+            skeleton(pl.col("prompt")).alias("template"),
+        )
+        .collect()
+    )
+    hashes = masked.select(
+        *(
+            pl.when(pl.col(name) != "").then(stable_hash(name)).alias(hashed)
+            for name, hashed in (("system", "system_hash"), ("template", "template_hash"), ("prompt", "prompt_hash"))
+        )
+    )
+    lengths = text.select(
+        pl.col("system").str.len_chars().cast(pl.Int32).alias("system_chars"),
+        pl.col("prompt_chars").cast(pl.Int32),
+        pl.col("response").str.len_chars().cast(pl.Int32).alias("response_chars"),
+        pl.col("messages").alias("message_count"),
+        pl.col("tool_calls").alias("tool_call_count"),
+    )
+    language = guess_languages(text["prompt"]).alias("language")
+    bad = text["shape"].arg_true()
+    detail = "messages is to be a list of messages, each an object"
+    return hashes.hstack(lengths).with_columns(language), _refuse(bad, "wrong_type", detail)
+
+
+def _of_content(column: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What a gateway computed itself: hashes as 16 hexadecimal digits, lengths, a language."""
+    raw = nested(column, _CONTENT)
+    made = raw.select(
+        *(
+            pl.when(pl.col(name).str.contains(_HEX64))
+            .then(pl.col(name))
+            .str.to_integer(base=16, dtype=pl.UInt64, strict=False)
+            for name in HASHES
+        ),
+        *(pl.col(name).cast(pl.Int32, strict=False) for name in LENGTHS),
+        pl.when(pl.col("language").str.contains(_LANGUAGE)).then(pl.col("language")),
+    )
+    refused = [
+        _refuse(
+            (column.is_not_null() & ~column.str.starts_with("{")).arg_true(), "wrong_type", "content is to be an object"
+        )
+    ]
+    for name in _CONTENT:
+        lost = (raw[name].is_not_null() & made[name].is_null()).arg_true()
+        kind = "16 hexadecimal digits" if name in HASHES else "a whole number" if name in LENGTHS else "an ISO code"
+        refused.append(_refuse(lost, "wrong_type", f"content.{name} is to be {kind}"))
+    for name in LENGTHS:
+        refused.append(_refuse((made[name] < 0).arg_true(), "out_of_range", f"content.{name} is negative"))
+    return made, pl.concat(refused)
+
+
+def _blobs(column: pl.Series) -> tuple[pl.Series, pl.DataFrame]:
+    at = column.is_not_null().arg_true()
+    texts = column.gather(at)
+    shaped = texts.str.starts_with("[")
+    wrapped = (
+        texts.to_frame("t")
+        .select(pl.when(pl.lit(shaped)).then(pl.concat_str(pl.lit('{"m":'), "t", pl.lit("}"))).otherwise(pl.lit("{}")))
+        .to_series()
+    )
+    lists = nested(wrapped, _BLOBS)["m"]
+    told = pl.DataFrame({"at": at, "m": lists}).explode("m").drop_nulls("m")
+    hashed = told.with_columns(stable_hash("m").alias("h")).group_by("at").agg(pl.col("h").unique().sort())
+    rows = pl.DataFrame({"at": pl.arange(0, len(column), dtype=pl.UInt32, eager=True)})
+    blobs = rows.join(hashed, on="at", how="left", maintain_order="left")["h"].alias("reasoning_blobs")
+    bad = at.filter(~shaped | lists.is_null())
+    return blobs, _refuse(bad, "wrong_type", "reasoning_blobs is to be a list of text")
+
+
+def _refuse(at: pl.Series, reason: str, detail: str) -> pl.DataFrame:
+    return pl.DataFrame({"at": at}).select(
+        pl.col("at").cast(pl.UInt32), pl.lit(reason).alias("reason"), pl.lit(detail).alias("detail")
+    )

@@ -1,0 +1,179 @@
+"""Messages of the raw topic → items: one JSON object, an array, NDJSON, Arrow or OTLP protobuf, told apart in bulk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import polars as pl
+
+from pipeline.config import EventSettings
+from pipeline.events.schema import Reason
+
+ITEMS: Final = pl.Schema({"row": pl.UInt32, "item": pl.Int32, "line": pl.String})
+WHOLE: Final = -1  # the item number of a message as a whole
+
+_BLANK: Final = " \t\r\n\ufeff"
+_RAW_ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
+# An Arrow file begins with ARROW1, a stream with the continuation marker.
+_ARROW_FILE: Final = b"ARROW1"
+_ARROW_STREAM: Final = b"\xff\xff\xff\xff"
+_PROTOBUF_FIELD_1: Final = b"\x0a"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An item that is no event: its message's row, its number there, why, and its bytes where they are not the message's."""
+
+    row: int
+    item: int
+    reason: Reason
+    detail: str
+    payload: bytes | None = None
+
+
+@dataclass(slots=True)
+class Split:
+    """Items of JSON messages, and the messages that are read otherwise, by row of the batch."""
+
+    items: pl.DataFrame
+    arrow: list[int] = field(default_factory=list)
+    protobuf: list[int] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+
+
+def split(raw: pl.DataFrame, settings: EventSettings) -> Split:
+    """Take a batch (RAW with a ``row`` column) apart. Every row gives items, or is in exactly one of the lists."""
+    size = pl.col("value").bin.size()
+    marked = raw.select(
+        "row",
+        "value",
+        pl.lit(_texts(raw["value"], settings.max_message_bytes)).str.strip_chars(_BLANK).alias("text"),
+        pl.when(size.fill_null(0) == 0)
+        .then(pl.lit("empty"))
+        .when(size > settings.max_message_bytes)
+        .then(pl.lit("large"))
+        .when(pl.col("value").bin.starts_with(_ARROW_FILE) | pl.col("value").bin.starts_with(_ARROW_STREAM))
+        .then(pl.lit("arrow"))
+        .when(pl.col("format").str.to_lowercase().str.contains("proto"))
+        .then(pl.lit("protobuf"))
+        .alias("kind"),
+    ).with_columns(
+        pl.when(pl.col("kind").is_not_null())
+        .then("kind")
+        .when(pl.col("text").is_null())
+        .then(pl.lit("bytes"))
+        .when(pl.col("text") == "")
+        .then(pl.lit("empty"))
+        .when(pl.col("text").str.starts_with("{") & ~pl.col("text").str.contains("\n", literal=True))
+        .then(pl.lit("object"))
+        .otherwise(pl.lit("packed"))
+        .alias("kind")
+    )
+    found = Split(
+        marked.filter(pl.col("kind") == "object").select(
+            "row", pl.lit(0, pl.Int32).alias("item"), pl.col("text").alias("line")
+        )
+    )
+    others = marked.filter(pl.col("kind") != "object")
+    if others.is_empty():
+        return found
+    packed: list[tuple[int, list[str]]] = []
+    for row, value, text, kind in others.iter_rows():  # messages, not events
+        _sort_out(row, value, text, kind, found, packed, settings)
+    if packed:
+        frame = pl.DataFrame(packed, schema={"row": pl.UInt32, "line": pl.List(pl.String)}, orient="row")
+        items = frame.with_columns(pl.int_ranges(0, pl.col("line").list.len(), dtype=pl.Int32).alias("item"))
+        found.items = pl.concat([found.items, items.explode("line", "item").select(ITEMS.names())])
+    return found
+
+
+def _texts(values: pl.Series, most_bytes: int) -> pl.Series:
+    """As UTF-8; null of what is none, or too large to be looked at."""
+    if (values.bin.size().max() or 0) <= most_bytes:  # type: ignore[operator]
+        try:
+            return values.cast(pl.String)
+        except pl.exceptions.PolarsError:  # some are no UTF-8, and the cast (strict or not) does not say which
+            pass
+    return pl.Series("value", [_decoded(value, most_bytes) for value in values], dtype=pl.String)
+
+
+def _decoded(value: bytes | None, most_bytes: int) -> str | None:
+    if value is None or len(value) > most_bytes:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _sort_out(
+    row: int,
+    value: bytes | None,
+    text: str | None,
+    kind: str,
+    found: Split,
+    packed: list[tuple[int, list[str]]],
+    settings: EventSettings,
+) -> None:
+    if kind == "arrow":
+        found.arrow.append(row)
+    elif kind == "protobuf":
+        found.protobuf.append(row)
+    elif kind == "empty":
+        found.refused.append(Refusal(row, WHOLE, "empty_message", "nothing in it"))
+    elif kind == "large":
+        found.refused.append(Refusal(row, WHOLE, "too_large", f"more than {settings.max_message_bytes} bytes"))
+    elif kind == "bytes":
+        _of_bytes(row, value or b"", found)
+    else:
+        lines = _lines(text or "", value or b"")
+        if lines is None:
+            found.protobuf.append(row)
+        elif isinstance(lines, Refusal):
+            found.refused.append(Refusal(row, WHOLE, lines.reason, lines.detail))
+        elif len(lines) > settings.max_events_per_message:
+            detail = f"{len(lines)} events, more than {settings.max_events_per_message}"
+            found.refused.append(Refusal(row, WHOLE, "too_many_events", detail))
+        else:
+            packed.append((row, lines))
+
+
+def _of_bytes(row: int, value: bytes, found: Split) -> None:
+    if value.lstrip(b" \t\r\n").startswith((b"{", b"[")) and not value.startswith(_PROTOBUF_FIELD_1):
+        found.refused.append(Refusal(row, WHOLE, "invalid_utf8", "the text is no UTF-8"))
+    elif value.startswith(_PROTOBUF_FIELD_1):
+        found.protobuf.append(row)
+    else:
+        found.refused.append(Refusal(row, WHOLE, "unknown_format", "neither JSON, Arrow nor OTLP protobuf"))
+
+
+def _lines(text: str, value: bytes) -> list[str] | Refusal | None:
+    """Items of a packed message; None where it can only be protobuf that happens to be text."""
+    if text.startswith("["):
+        try:
+            elements = _RAW_ARRAY.decode(text)
+        except RecursionError:
+            return Refusal(0, WHOLE, "too_deep", "nested too deeply")
+        except msgspec.MsgspecError as error:
+            return None if value.startswith(_PROTOBUF_FIELD_1) else Refusal(0, WHOLE, "invalid_json", str(error)[:200])
+        if not elements:
+            return Refusal(0, WHOLE, "empty_message", "an empty list")
+        return [bytes(element).decode().replace("\n", " ").replace("\r", " ") for element in elements]
+    if _is_json(text):  # an object over several lines, or a lone value; text in JSON holds no raw line break
+        return [text.replace("\n", " ").replace("\r", " ")]
+    lines = [line for line in (part.strip(_BLANK) for part in text.split("\n")) if line]
+    if any(line.startswith("{") and _is_json(line) for line in lines) or (len(lines) == 1 and text.startswith("{")):
+        return lines
+    if value.startswith(_PROTOBUF_FIELD_1):
+        return None
+    return Refusal(0, WHOLE, "invalid_json", "no line of it is a JSON object")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True

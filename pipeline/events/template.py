@@ -1,0 +1,63 @@
+"""Text → lengths and hashes. Hashes are XXH3-64 of normalised text: the same in every process and version.
+
+``system_hash`` and ``prompt_hash`` are of the whole text after NFKC, lower case and white space made single blanks. Cost:
+one pass over the text. With hashes only they arrive in ``content``; without, they are null and nothing is guessed.
+
+``template_hash`` is of the prompt's *skeleton*: the fixed instruction without what varies.
+
+1. Of the first 4,000 characters: code fences, quoted passages, URLs, e-mail addresses, identifiers (8 or more hexadecimal
+   digits, words with digits) and numbers become marks; so do capitalised words that follow a word (names).
+2. The skeleton ends at the first line break after three words, or at a colon and white space after five, whichever comes
+   first: behind it stands the payload. White space and case do not count.
+3. Of that the first 32 words, at most 240 characters.
+
+Stable under: other numbers, names, quotes, ids, and any payload behind the instruction. Loses: instructions that stand
+behind their payload or past the first line, and what only differs there; a paraphrase is another template; one-line
+prompts whose payload follows without colon, quote or line break keep up to 32 words of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+import polars_hash as plh
+
+_HEAD_CHARS: Final = 4000
+_SKELETON_CHARS: Final = 240
+_INVISIBLE: Final = r"[\u{200B}-\u{200F}\u{2060}-\u{2064}\u{FEFF}\u{00AD}]"
+
+# In this order; the marks are private-use characters, so that no text can hold them by chance. (pattern, mark)
+_MASKS: Final = (
+    (r"(?s)```.*?(```|$)", "\ue000"),
+    (r'"[^"\n]{1,600}"|“[^”\n]{1,600}”|«[^»\n]{1,600}»|`[^`\n]{1,600}`', "\ue001"),
+    (r"https?://\S+|www\.\S+", "\ue002"),
+    (r"[\w.+-]+@[\w-]+\.[\w.-]+", "\ue003"),
+    (r"\b[0-9a-fA-F]{8,}(-[0-9a-fA-F]{4,})*\b|\b\w*\d\w*\b([.,:/-]\d+)*", "\ue004"),
+    (r"([\p{Ll},;] )\p{Lu}[\p{L}'’-]*( \p{Lu}[\p{L}'’-]*)*", "${1}\ue005"),
+)
+_FIRST_LINE: Final = r"^(\s*(?:\S+[^\S\n]*\s+?){2,}?\S+[^\n]*)"
+_BEFORE_COLON: Final = r"^((?:[^\s:\x{FF1A}]+\s+){4,}?[^\s:\x{FF1A}]+)\s*[:\x{FF1A}](?:\s|$)"
+_WORDS: Final = r"^((?:\S+ ){0,31}\S+)"
+
+
+def normalised(text: pl.Expr) -> pl.Expr:
+    """NFKC, lower case, white space made single blanks; invisible characters and NUL taken out."""
+    clean = text.str.normalize("NFKC").str.replace_all(_INVISIBLE, "").str.replace_all("\0", "", literal=True)
+    return clean.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+
+
+def skeleton(text: pl.Expr) -> pl.Expr:
+    """What is left of a prompt when its payload is masked and cut off; empty text stays empty."""
+    head = text.str.slice(0, _HEAD_CHARS).str.normalize("NFKC").str.replace_all(_INVISIBLE, "").str.strip_chars()
+    for pattern, mark in _MASKS:
+        head = head.str.replace_all(pattern, mark)
+    line = pl.coalesce(head.str.extract(_FIRST_LINE), head)
+    lead = pl.coalesce(line.str.extract(_BEFORE_COLON), line)
+    flat = lead.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+    return pl.coalesce(flat.str.extract(_WORDS), flat).str.slice(0, _SKELETON_CHARS)
+
+
+def stable_hash(column: str) -> pl.Expr:
+    """XXH3-64 of a text column; null of null."""
+    return plh.col(column).nchash.xxh3_64()
