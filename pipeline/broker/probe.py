@@ -14,7 +14,7 @@ from pipeline.broker.options import bootstrap_servers, kafka_options
 from pipeline.config import Settings
 from pipeline.errors import BrokerUnavailableError, InputNotFoundError
 
-CHECK_TIMEOUT_S: Final = 10.0
+CHECK_TIMEOUT_S: Final = 5.0
 NO_TOPIC_ID: Final = uuid.UUID(int=0)
 # Tansu offers the requests of a transaction (22-28) and yet shows what was aborted to readers of committed records only
 # (0.6.0). What it does not offer is to list transactions, which Apache Kafka has from 3.0 on.

@@ -83,11 +83,11 @@ def _messages(path: Path, file: IO[bytes], chunk_bytes: int) -> Iterator[Chunk]:
         return _arrow(_arrow_batches(file))
     if kind == ".parquet":
         return _arrow(pq.ParquetFile(file).iter_batches(ARROW_ROWS))
-    content = file
+    content: Any = file
     if kind == ".gz":
         content = gzip.GzipFile(fileobj=file)
     elif kind in {".zst", ".zstd"}:
-        content = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))  # type: ignore[arg-type]
+        content = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
     kind = next((suffix for suffix in reversed(suffixes) if suffix not in {".gz", ".zst", ".zstd"}), "")
     if kind in BINARY:
         return iter([(0, [content.read()])])

@@ -12,11 +12,11 @@ import polars as pl
 
 from pipeline.config.tree import TopicSettings
 from pipeline.events.batch import EVENTS_VERSION, VERSION_HEADER, encode_events
-from pipeline.events.dead_letter import encode_dead_letters
+from pipeline.events.dead_letter import DEAD_LETTERS_VERSION, encode_dead_letters
+from pipeline.events.dead_letter import VERSION_HEADER as DEAD_LETTER_HEADER
 from pipeline.events.schema import DEAD_LETTERS
 
 ENVELOPE_BYTES: Final = 1024  # Kafka's own around a value: batch and record headers
-DEAD_LETTER_HEADER: Final = "stillwatch-dead-letter"
 DEAD_LETTER_ROWS: Final = 2000
 
 
@@ -96,7 +96,7 @@ def _letters(frame: pl.DataFrame, topic: str, limit_bytes: int) -> Iterator[Mess
         # The letter itself matters more than its payload, which the source offset still names.
         yield from _letters(frame.with_columns(pl.lit(b"", pl.Binary).alias("payload")), topic, limit_bytes)
     else:
-        yield Message(topic, None, value, (DEAD_LETTER_HEADER, b"1"))
+        yield Message(topic, None, value, (DEAD_LETTER_HEADER, DEAD_LETTERS_VERSION))
 
 
 def _too_large(event: pl.DataFrame, topics: TopicSettings, seen_at: datetime) -> pl.DataFrame:
