@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import typer.main
 
@@ -25,16 +24,20 @@ def stillwatch_commands() -> list[Command]:
     return [command for command in commands() if command.words[0].endswith("stillwatch")]
 
 
-def leaf(words: tuple[str, ...]) -> tuple[click.Command, list[str]]:
+def leaf(words: tuple[str, ...]) -> tuple[Any, list[str]]:
     """The command that the words end in, and what is left for it."""
     command: Any = typer.main.get_command(app)
     rest = list(words[1:])
-    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+    while is_group(command) and rest and not rest[0].startswith("-"):
         found = command.commands.get(rest[0])
         assert found is not None, f"no command {rest[0]!r} in {command.name}"
         command, rest = found, rest[1:]
-    assert isinstance(command, click.Command)
     return command, rest
+
+
+def is_group(command: Any) -> bool:
+    """Typer carries a click of its own, so its classes are not click's."""
+    return hasattr(command, "commands")
 
 
 def test_the_readme_shows_the_commands_that_matter() -> None:
@@ -49,8 +52,8 @@ def test_a_command_exists(command: Command) -> None:
     if program == "make":
         assert set(command.words[1:]) <= TARGETS
     elif program.endswith("stillwatch"):
-        _, rest = leaf(command.words)
-        assert not rest or rest[0].startswith("-") or not isinstance(leaf(command.words)[0], click.Group)
+        found, _ = leaf(command.words)
+        assert not is_group(found) or len(command.words) == 1
     else:
         assert program in {"export", "source", "docker", "cd", "curl", "cat", "kill", "ls"}, program
 
@@ -63,7 +66,7 @@ def test_its_options_are_understood(command: Command, tmp_path: Path, monkeypatc
             (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / word).touch()
     found, rest = leaf(command.words)
-    if not isinstance(found, click.Group):
+    if not is_group(found):
         found.make_context(found.name, rest)
 
 

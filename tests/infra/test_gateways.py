@@ -56,4 +56,4 @@ async def test_a_call_becomes_an_event(callback: ModuleType, bootstrap: str, mon
     decoded = Decoder(Settings()).decode(frame, now=datetime.now(UTC))
     assert decoded.dead.rows(named=True) == []
     (event,) = decoded.events.rows(named=True)
-    assert (event["account_id"], event["model"], event["format"]) == ("acct_17", "gpt-4o", "litellm")
+    assert (event["account_id"], event["model"]) == ("acct_17", "gpt-4o")

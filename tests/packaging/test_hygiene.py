@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE_LINES = 350
+TEST_LINES = 400  # scenario tests are long on purpose
 # Written in pieces, so that this file does not find itself.
 REGISTRIES = (
     "pypi" + ".org",
@@ -69,8 +70,9 @@ def _first_line(path: Path) -> str:
 
 
 def test_no_module_is_too_long() -> None:
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
-    assert {name: length for name, length in lengths.items() if length > MODULE_LINES} == {}
+    lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
+    limits = {path: TEST_LINES if path.parts[0] == "tests" else MODULE_LINES for path in lengths}
+    assert {str(path): length for path, length in lengths.items() if length > limits[path]} == {}
 
 
 def test_docs_stand_on_their_own() -> None:
