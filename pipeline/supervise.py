@@ -51,7 +51,7 @@ class _Child:
 
 def backoff_s(failures: int) -> float:
     """How long to wait before the next start after so many failures in a row."""
-    return min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (failures - 1))
+    return min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** (failures - 1))
 
 
 @dataclass(slots=True)

@@ -39,8 +39,10 @@ def run(words: list[str], *, debug: bool) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return 130
-    except SystemExit:
-        raise
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        result = 0  # Typer met the BrokenPipeError before us, and has made standard output quiet
     except BrokenPipeError:
         # The reader (head, less) left. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -29,18 +29,21 @@ def produce(
     ctx: typer.Context,
     files: FilesArgument,
     rate: Annotated[float | None, typer.Option(help="Messages a second at most.")] = None,
+    pack: Annotated[int, typer.Option(min=1, help="Lines of NDJSON joined to one message.")] = 1,
 ) -> None:
     """Send files to the topic of raw events; says how many messages the broker confirmed.
 
     Example: stillwatch produce traffic.ndjson --rate 5000
     """
-    from pipeline.ingest.files import read_files  # noqa: PLC0415
+    _must_exist(files)
+    from pipeline.ingest.files import input_size, read_files  # noqa: PLC0415
     from pipeline.ingest.produce import produce as send  # noqa: PLC0415
 
-    _must_exist(files)
     chosen = settings(ctx)
-    with _progress("sent") as progress:
-        confirmed = send(read_files(files), chosen, rate=rate, progress=progress)
+    total = input_size(files)
+    with _progress("sending") as progress:
+        frames = read_files(files, consumed=lambda done: progress(done, total))
+        confirmed = send(frames, chosen, rate=rate, pack=pack)
     typer.echo(f"{confirmed} messages confirmed in {chosen.topics.requests}")
 
 
@@ -53,12 +56,12 @@ def analyze(
 
     Example: stillwatch analyze traffic.ndjson --store try.duckdb
     """
+    _must_exist(files)
     from pipeline.analyze import analyze as run  # noqa: PLC0415
     from pipeline.clock import SystemClock  # noqa: PLC0415
     from pipeline.metrics import Metrics  # noqa: PLC0415
 
-    _must_exist(files)
-    with _progress("read") as progress:
+    with _progress("reading") as progress:
         result = run(files, store, settings(ctx), clock=SystemClock(), metrics=Metrics(), progress=progress)
     typer.echo(str(result))
 

@@ -26,11 +26,16 @@ class Options:
 
 
 def loaded(ctx: typer.Context, config: Path | None = None) -> Loaded:
-    """The checked settings with their sources. Raises ConfigError."""
-    from pipeline.config import load  # noqa: PLC0415 - help stays quick
+    """The checked settings with their sources; sets logging up too. Raises ConfigError."""
+    from pipeline import logs  # noqa: PLC0415 - help stays quick
+    from pipeline.config import load  # noqa: PLC0415
 
     options = ctx.find_object(Options) or Options()
-    return load(config or options.config)
+    found = load(config or options.config)
+    # Off standard output, which is the answer's; a service sets its own up after this.
+    quiet = found.settings.log.model_copy(update={} if options.debug else {"level": "warning"})
+    logs.configure(quiet, service="cli")
+    return found
 
 
 def settings(ctx: typer.Context, config: Path | None = None) -> Settings:

@@ -121,7 +121,7 @@ def _width() -> int | None:
 
 def _names(source: Asker, timeout_s: float) -> list[str]:
     found = source.query(NAMES, max_rows=10_000, timeout_s=timeout_s).table
-    names = {name for column in found.columns for name in column.to_pylist()}
+    names = {str(name) for column in found.columns for name in column.to_pylist()}
     return [*META, *WORDS.split(), *sorted(names)]
 
 

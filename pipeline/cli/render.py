@@ -18,6 +18,8 @@ from rich.text import Text
 # What is stored came from outside: a control character in it could steer the terminal.
 _CONTROL = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code not in {9, 10}}
 
+_JSON = msgspec.json.Encoder(decimal_format="number")  # sums of DuckDB are decimals
+
 
 class Format(StrEnum):
     """How rows are written."""
@@ -34,9 +36,9 @@ def render(rows: pa.Table, fmt: Format, *, width: int | None = None) -> bytes:
     if fmt is Format.TABLE:
         return _table(rows, width).encode()
     if fmt is Format.JSON:
-        return msgspec.json.encode(rows.to_pylist()) + b"\n"
+        return _JSON.encode(rows.to_pylist()) + b"\n"
     if fmt is Format.NDJSON:
-        return b"".join(msgspec.json.encode(row) + b"\n" for row in rows.to_pylist())
+        return b"".join(_JSON.encode(row) + b"\n" for row in rows.to_pylist())
     if fmt is Format.CSV:
         return _csv(rows).encode()
     sink = io.BytesIO()
@@ -55,7 +57,7 @@ def plain(value: Any) -> str:
     elif isinstance(value, datetime):
         text = value.isoformat(sep=" ")
     elif isinstance(value, dict | bytes):
-        text = msgspec.json.encode(value).decode()
+        text = _JSON.encode(value).decode()
     else:
         text = str(value)
     return text.translate(_CONTROL)
@@ -86,5 +88,5 @@ def _csv(rows: pa.Table) -> str:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, list | dict | bytes):
-        return msgspec.json.encode(value).decode()
+        return _JSON.encode(value).decode()
     return value.isoformat() if hasattr(value, "isoformat") else value

@@ -50,6 +50,7 @@ def up(
         # An alias is read by the children too; the name with the prefix wins over a file.
         os.environ["STILLWATCH_KAFKA__BOOTSTRAP"] = bootstrap
         chosen = settings(ctx, config)
+        logs.configure(chosen.log, service="up")
         from pipeline.broker import ensure_topics  # noqa: PLC0415
 
         ensure_topics(chosen)
@@ -114,12 +115,15 @@ def broker(parent: ParentOption = None) -> None:
 
     Example: stillwatch broker
     """
+    from pipeline import logs  # noqa: PLC0415
     from pipeline.broker import EmbeddedBroker  # noqa: PLC0415
+    from pipeline.config import LogSettings  # noqa: PLC0415
     from pipeline.supervise import die_with_parent, stop_on_signals  # noqa: PLC0415
 
     stop = stop_on_signals()
     if parent is not None:
         die_with_parent(parent)
+    logs.configure(LogSettings(), service="broker")  # off standard output: the address is all that stands there
     with EmbeddedBroker() as running:
         sys.stdout.write(running.bootstrap + "\n")
         sys.stdout.flush()

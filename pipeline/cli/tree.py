@@ -57,6 +57,8 @@ def broker_address(kafka: KafkaSettings) -> Iterator[str]:
         yield bootstrap
     finally:
         keeper.terminate()
+        if keeper.stdout is not None:
+            keeper.stdout.close()
         try:
             keeper.wait(15)
         except subprocess.TimeoutExpired:

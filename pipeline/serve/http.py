@@ -30,6 +30,7 @@ MAX_SQL_BYTES: Final = 262_144
 MAX_QUERIES: Final = 4
 COMMAND_TIMEOUT_S: Final = 600.0
 ARROW: Final = "application/vnd.apache.arrow.stream"
+_JSON: Final = msgspec.json.Encoder(decimal_format="number")  # sums of DuckDB are decimals
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _log = logs.get("http")
@@ -236,7 +237,7 @@ def _as_arrow(answer: Answer) -> bytes:
 
 def _as_json(answer: Answer) -> bytes:
     columns = [{"name": item.name, "type": str(item.type)} for item in answer.table.schema]
-    return msgspec.json.encode({"columns": columns, "rows": answer.table.to_pylist(), "truncated": answer.truncated})
+    return _JSON.encode({"columns": columns, "rows": answer.table.to_pylist(), "truncated": answer.truncated})
 
 
 def _json(value: object) -> web.Response:

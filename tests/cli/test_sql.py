@@ -1,0 +1,122 @@
+"""Analyst SQL from the command line: formats, parameters, saved queries, the prompt; over a real DuckDB."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pytest
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from pipeline.cli.prompt import complete, interact, respond
+from pipeline.cli.render import Format, render
+from pipeline.cli.saved import saved_queries, saved_query
+from pipeline.cli.sql import parse_params
+from pipeline.config import ServeSettings, Settings, StoreSettings
+from pipeline.errors import InputNotFoundError, QueryError, UsageError
+from pipeline.metrics import Metrics
+from pipeline.serve.http import HttpServer
+from pipeline.serve.view import Answer, Command, Health
+
+ROWS = pa.table({"account": ["a,1", "b\x1b[31m"], "n": [1, 2], "reasons": [["x", "y"], []]})
+
+
+class Source:
+    """Analyst SQL on a real DuckDB in memory, with one view; also what HttpServer asks."""
+
+    def __init__(self) -> None:
+        self.connection = duckdb.connect()
+        self.connection.execute("create view suspicious_accounts as select 'acct_1' as account_id, 0.97 as score")
+
+    def query(
+        self, sql: str, params: Mapping[str, object] | None = None, *, max_rows: int | None, timeout_s: float
+    ) -> Answer:
+        del timeout_s
+        try:
+            found = self.connection.cursor().execute(sql, dict(params or {})).to_arrow_table()
+        except duckdb.Error as error:
+            raise QueryError(str(error).splitlines()[0], next_step="mend the query") from error
+        return Answer(found.slice(0, max_rows), max_rows is not None and found.num_rows > max_rows)
+
+    def health(self) -> Health:
+        return Health(True, (), None, {}, (), 0, 0, 0, 0, 0, 0)
+
+    def submit(self, command: Command) -> Future[Mapping[str, object]]:
+        raise NotImplementedError(command)
+
+
+def test_the_formats_hold_the_same_rows() -> None:
+    assert json.loads(render(ROWS, Format.JSON)) == ROWS.to_pylist()
+    assert [json.loads(line) for line in render(ROWS, Format.NDJSON).splitlines()] == ROWS.to_pylist()
+    assert pl.read_parquet(io.BytesIO(render(ROWS, Format.PARQUET))).to_arrow().to_pylist() == ROWS.to_pylist()
+    assert pl.read_csv(io.BytesIO(render(ROWS, Format.CSV)))["account"].to_list() == ["a,1", "b\x1b[31m"]
+
+
+def test_a_table_cannot_steer_the_terminal() -> None:
+    text = render(ROWS, Format.TABLE).decode()
+    assert "\x1b" not in text
+    assert "x; y" in text
+    assert text.endswith("(2 rows)\n")
+
+
+def test_parameters_keep_their_types() -> None:
+    found = parse_params(["n=5", "share=0.5", "account=acct_1", 'id="5"', "flag=true", "eq=a=b"])
+    assert found == {"n": 5, "share": 0.5, "account": "acct_1", "id": "5", "flag": True, "eq": "a=b"}
+    with pytest.raises(UsageError):
+        parse_params(["n"])
+
+
+def test_saved_queries_have_a_question_and_defaults(tmp_path: Path) -> None:
+    (tmp_path / "who.sql").write_text("-- Who shares?\n-- $hours = 24\nselect $hours as hours")
+    [found] = saved_queries(tmp_path)
+    assert (found.name, found.question, dict(found.defaults)) == ("who", "Who shares?", {"hours": 24})
+    with pytest.raises(InputNotFoundError):
+        saved_query("nobody", tmp_path)
+
+
+@pytest.mark.parametrize(("text", "sent"), [("select 1", False), ("select 1;", True), (".views", True), ("", True)])
+def test_sql_is_sent_by_its_semicolon(text: str, sent: bool) -> None:
+    assert complete(text) is sent
+
+
+def test_the_prompt_takes_several_lines_and_survives_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    history = InMemoryHistory()
+    with create_pipe_input() as terminal:
+        terminal.send_text("select account_id\rfrom suspicious_accounts;\rselect nothing;\r.views\r.quit\r")
+        interact(Source(), timeout_s=5, history=history, terminal=terminal, screen=DummyOutput())
+    shown = capsys.readouterr().out
+    assert "acct_1" in shown
+    assert "error: " in shown
+    assert "mend the query" in shown
+    assert "suspicious_accounts" in shown
+    assert "select account_id\nfrom suspicious_accounts;" in history.get_strings()
+
+
+def test_schema_names_columns() -> None:
+    assert "score" in respond(Source(), ".schema suspicious_accounts", 5)
+
+
+def test_the_command_asks_the_serving_process(tmp_path: Path) -> None:
+    store = tmp_path / "s.duckdb"
+    settings = Settings(serve=ServeSettings(listen="127.0.0.1:0"), store=StoreSettings(path=store))
+    command = [sys.executable, "-m", "pipeline.cli", "sql", "--store", str(store)]
+    with HttpServer(settings, Metrics(), Source()):
+        done = subprocess.run(
+            [*command, "from suspicious_accounts where score > $least", "--param", "least=0.5", "--json"],
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        refused = subprocess.run(
+            [*command, "select nothing"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        )
+    assert json.loads(done.stdout) == [{"account_id": "acct_1", "score": 0.97}], done.stderr
+    assert (refused.returncode, refused.stderr.count("\n")) == (65, 1)
