@@ -94,6 +94,7 @@ def worker(ctx: typer.Context, config: ConfigOption = None, parent: ParentOption
     metrics = Metrics()
     if chosen.metrics.listen is not None:
         expose(metrics, chosen.metrics.listen)
+    chosen.worker.data_dir.mkdir(parents=True, exist_ok=True)  # Faust makes only the last part of it
     run_worker(chosen, clock=SystemClock(), metrics=metrics, stop=stop)
 
 
