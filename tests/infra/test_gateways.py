@@ -1,5 +1,6 @@
 """The LiteLLM callback sends what LiteLLM makes, through a real broker, in a form that the decoder reads."""
 
+import asyncio
 import importlib.util
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,7 +12,8 @@ import pytest
 from kafka import KafkaConsumer
 
 from pipeline.broker.embedded import EmbeddedBroker
-from pipeline.config import Settings
+from pipeline.broker.topics import ensure_topics
+from pipeline.config import Settings, load
 from pipeline.events.decode import Decoder
 from pipeline.events.schema import RAW
 from tests.infra.parts import ROOT
@@ -22,18 +24,20 @@ pytestmark = pytest.mark.broker
 @pytest.fixture
 def bootstrap() -> Iterator[str]:
     with EmbeddedBroker() as broker:
+        ensure_topics(load(environ={"KAFKA_BOOTSTRAP": broker.bootstrap}).settings)
         yield broker.bootstrap
 
 
 @pytest.fixture
-def callback(bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def callback(bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setenv("KAFKA_BOOTSTRAP", bootstrap)
     found = importlib.util.spec_from_file_location("stillwatch_callback", ROOT / "infra/litellm/stillwatch_callback.py")
     assert found is not None
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
-    return module
+    yield module
+    module.handler.producer.close()
 
 
 async def test_a_call_becomes_an_event(callback: ModuleType, bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,8 +51,9 @@ async def test_a_call_becomes_an_event(callback: ModuleType, bootstrap: str, mon
     consumer = KafkaConsumer(
         "api.requests", bootstrap_servers=bootstrap, auto_offset_reset="earliest", consumer_timeout_ms=20_000
     )
-    message = next(consumer)
+    message = await asyncio.to_thread(next, consumer, None)  # LiteLLM logs from this loop, later
     consumer.close()
+    assert message is not None
     assert ("stillwatch-format", b"litellm") in message.headers
     frame = pl.DataFrame(
         [(message.topic, message.partition, message.offset, "litellm", message.value, 0.0)], schema=RAW, orient="row"
