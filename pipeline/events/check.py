@@ -87,12 +87,14 @@ def check(wire: pl.DataFrame, settings: EventSettings, now: datetime) -> tuple[p
 def _required(wire: pl.DataFrame) -> Iterator[_Fault]:
     for name in (*_REQUIRED, "timestamp"):
         column = wire[name]
-        if column.null_count():
-            # A gateway's format may have the customer nowhere: that has a reason of its own, given by the format.
-            yield _Fault(column.is_null(), "missing_field", f"{name} is missing or null")
-        empty = column == ""
-        if empty.any():
-            yield _Fault(empty.fill_null(value=False), "missing_field", f"{name} is empty")
+        missing = column.is_null() | (column == "").fill_null(value=False)
+        if not missing.any():
+            continue
+        if name == "account_id":
+            # In a gateway's own format nobody forgot a field: the gateway was not told who calls.
+            foreign = missing & (wire["source_format"] != "native")
+            yield _Fault(foreign, "no_account", "nothing in it names an account")
+        yield _Fault(missing, "missing_field", f"{name} is missing, null or empty")
 
 
 def _ids(column: pl.Series) -> Iterator[_Fault]:

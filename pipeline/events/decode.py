@@ -171,7 +171,8 @@ class Decoder:
                 spans_found: list[Span] = spans_of_json(value) if isinstance(value, str) else spans_of_protobuf(value)
             except OtlpError as error:
                 payload = value.encode() if isinstance(value, str) else None
-                parts.refused.append(Refusal(row, item, error.reason, error.detail, payload))
+                at = item if payload else WHOLE
+                parts.refused.append(Refusal(row, at, error.reason, error.detail, payload))
                 continue
             # Several exports may share a message: their spans are numbered through.
             first = next_item.get(row, 0)

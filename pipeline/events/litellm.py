@@ -26,7 +26,7 @@ _METADATA: Final = _text(
 )  # fmt: skip
 _PARAMETERS: Final = _text(
     "temperature", "top_p", "max_tokens", "max_completion_tokens", "n", "seed", "stream", "logprobs", "reasoning_effort",
-    "response_format", "tools", "functions",
+    "response_format", "tools", "functions", "user",
 )  # fmt: skip
 _USAGE: Final = _text("prompt_tokens_details", "completion_tokens_details", "cache_read_input_tokens")
 _DETAILS: Final = _text("cached_tokens", "reasoning_tokens")
@@ -72,7 +72,7 @@ def wire_of_litellm(lines: pl.DataFrame) -> pl.DataFrame:
             ).alias("account_id"),
             pl.col("model"),
             pl.lit(metadata["user_api_key_hash"]).alias("api_key_id"),
-            _first(top["end_user"], metadata["user_api_key_end_user_id"]).alias("user_id"),
+            _first(top["end_user"], metadata["user_api_key_end_user_id"], parameters["user"]).alias("user_id"),
             _first(top["session_id"], top["trace_id"]).alias("conversation_id"),
             pl.col("custom_llm_provider").alias("provider"),
             pl.col("call_type").str.strip_prefix("a").replace(_OPERATIONS).alias("operation"),

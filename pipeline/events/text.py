@@ -20,7 +20,7 @@ _MESSAGE: Final = pl.Struct(
     }
 )
 _LINES: Final = pl.Schema({"m": pl.List(_MESSAGE)})
-_PART: Final = pl.Struct({"type": pl.String, "text": pl.String, "content": pl.String, "input_text": pl.String})
+_PART: Final = pl.Struct({"type": pl.String, "text": pl.String, "content": pl.String, "parts": pl.String})
 _PARTS: Final = pl.Schema({"m": pl.List(_PART)})
 _CALLS: Final = pl.Schema({"m": pl.List(pl.Struct({"id": pl.String}))})
 _CALL_TYPES: Final = ("tool_call", "tool_use", "function_call")
@@ -40,7 +40,7 @@ TEXT: Final = pl.Schema(
 
 
 def read_text(wire: pl.DataFrame) -> pl.DataFrame:
-    """TEXT, a row for each of ``wire``. Of several system messages the texts are joined; the prompt is the last user message."""
+    """TEXT, a row for each of ``wire``. Texts of several system messages are joined; the prompt is the last one of a user."""
     messages = _messages(wire["messages"])
     frame = pl.DataFrame(
         {
@@ -72,9 +72,9 @@ def plain_text(column: pl.Series) -> pl.Series:
     read = parse(_wrap(lists), _PARTS)
     parts = read.columns.with_columns(read.line).explode("m").unnest("m")
     joined = (
-        parts.with_columns(_inner(parts["content"]).alias("content"))
+        parts.with_columns(_inner(pl.select(pl.coalesce(parts["content"], parts["parts"])).to_series()).alias("content"))
         .group_by("line", maintain_order=True)
-        .agg(pl.coalesce("text", "content", "input_text").drop_nulls().str.join("\n").alias("plain"))
+        .agg(pl.coalesce("text", "content").drop_nulls().str.join("\n").alias("plain"))
     )
     positions = shaped.arg_true()
     found = joined.select(pl.lit(positions).gather(pl.col("line")).alias("at"), "plain")
