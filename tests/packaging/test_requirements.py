@@ -63,3 +63,17 @@ def test_development_does_without_nothing_optional() -> None:
 
 def test_duckdb_is_pinned_exactly() -> None:
     assert [line for line in PROJECT["dependencies"] if re.match(r"duckdb==\d", line)]
+
+
+def test_every_dependency_is_used() -> None:
+    modules = {"kafka-python": "kafka", "faust-streaming": "faust", "opentelemetry-proto": "opentelemetry.proto"}
+    modules |= {"pyyaml": "yaml", "polars-hash": "polars_hash", "prompt-toolkit": "prompt_toolkit"}
+    text = "\n".join(
+        path.read_text(encoding="utf-8") for room in ("pipeline", "benchmarks") for path in (ROOT / room).rglob("*.py")
+    )
+    names = [canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]]
+    imported = {name: modules.get(name, name.replace("-", "_")) for name in names}
+    unused = [
+        name for name, found in imported.items() if not re.search(rf"^\s*(import|from) {found}\b", text, re.MULTILINE)
+    ]
+    assert unused == []
