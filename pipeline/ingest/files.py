@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Literal
 
 import msgspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 
 from pipeline.errors import InputNotFoundError, StillwatchError
 from pipeline.ingest.outbound import halves
@@ -26,6 +24,7 @@ ARROW_MESSAGE_BYTES: Final = 900_000
 BINARY: Final = frozenset({".pb", ".bin", ".otlp"})
 LINES: Final = frozenset({".jsonl", ".ndjson"})
 ARROW: Final = frozenset({".arrow", ".ipc", ".feather"})
+COMPRESSED: Final[dict[str, Literal["gzip", "zstd"]]] = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 STDIN: Final = Path("-")
 
 Chunk = tuple[int, Sequence[bytes]]  # number of the first message, messages
@@ -61,7 +60,7 @@ def read_files(
                         consumed(before + _position(file))
         except FileNotFoundError as error:
             raise InputNotFoundError(f"{path}: no such file", next_step="name a file that is there, or -") from error
-        except (OSError, EOFError, zstandard.ZstdError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowInvalid) as error:
             raise UnreadableInputError(
                 f"{path} cannot be read: {error}",
                 next_step="look whether it is whole, is what its name says, and yours",
@@ -76,7 +75,7 @@ def input_size(paths: Iterable[Path]) -> int:
     return sum(_size(path) for path in paths)
 
 
-def _messages(path: Path, file: IO[bytes], chunk_bytes: int) -> Iterator[Chunk]:
+def _messages(path: Path, file: Any, chunk_bytes: int) -> Iterator[Chunk]:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = suffixes[-1] if suffixes else ""
     if kind in ARROW:
@@ -84,11 +83,10 @@ def _messages(path: Path, file: IO[bytes], chunk_bytes: int) -> Iterator[Chunk]:
     if kind == ".parquet":
         return _arrow(pq.ParquetFile(file).iter_batches(ARROW_ROWS))
     content: Any = file
-    if kind == ".gz":
-        content = gzip.GzipFile(fileobj=file)
-    elif kind in {".zst", ".zstd"}:
-        content = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
-    kind = next((suffix for suffix in reversed(suffixes) if suffix not in {".gz", ".zst", ".zstd"}), "")
+    if kind in COMPRESSED:
+        # Python's own readers of zstd end silently where a file was cut off.
+        content = pa.CompressedInputStream(file, COMPRESSED[kind])
+    kind = next((suffix for suffix in reversed(suffixes) if suffix not in COMPRESSED), "")
     if kind in BINARY:
         return iter([(0, [content.read()])])
     if kind in LINES:

@@ -148,9 +148,22 @@ def open_sender(settings: Settings) -> Sender:
 
 
 def _slices(frames: Iterable[pl.DataFrame], step: int, pack: int) -> Iterator[Sequence[bytes]]:
+    left: list[bytes] = []
     for frame in frames:
-        values = frame["value"].drop_nulls().to_list()
-        if pack > 1:
-            values = [b"\n".join(values[start : start + pack]) for start in range(0, len(values), pack)]
-        for start in range(0, len(values), step):
-            yield values[start : start + step]
+        values = left + frame["value"].drop_nulls().to_list()
+        whole = len(values) - len(values) % pack
+        left = values[whole:]
+        yield from _cut(_packed(values[:whole], pack), step)
+    if left:
+        yield _packed(left, pack)
+
+
+def _packed(values: list[bytes], pack: int) -> list[bytes]:
+    if pack == 1:
+        return values
+    return [b"\n".join(values[start : start + pack]) for start in range(0, len(values), pack)]
+
+
+def _cut(values: list[bytes], step: int) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(values), step):
+        yield values[start : start + step]

@@ -238,7 +238,7 @@ def test_a_broker_that_goes_away_is_waited_for(tmp_path: Path, apache_kafka: Kaf
                 server.kill()
             else:
                 server.freeze()
-            time.sleep(8)
+            time.sleep(5)
             assert running.thread.is_alive()
             if away == "killed":
                 server.start()
