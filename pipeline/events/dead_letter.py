@@ -26,6 +26,7 @@ TEXT_FIELDS: Final = frozenset(
     }
 )  # fmt: skip
 _ENVELOPES: Final = frozenset({"request", "response", "body"})
+_NUMBERED: Final = ("gen_ai.prompt.", "gen_ai.completion.")
 _DEPTH: Final = 64
 
 
@@ -73,6 +74,9 @@ def redact(value: object, depth: int = 0) -> object:
     if depth > _DEPTH:
         return REDACTED
     if isinstance(value, dict):
+        # OTLP's attributes are pairs: there the field's name is a value.
+        if isinstance(value.get("key"), str) and _is_text(value["key"]):
+            return {"key": value["key"], "value": REDACTED}
         return {name: _redacted_field(str(name), field, depth) for name, field in value.items()}
     if isinstance(value, list):
         return [redact(item, depth + 1) for item in value]
@@ -84,6 +88,8 @@ def _redacted_field(name: str, field: object, depth: int) -> object:
         return None
     if name in _ENVELOPES and isinstance(field, dict):
         return redact(field, depth + 1)
-    if name.lower() in TEXT_FIELDS or name.lower().startswith(("gen_ai.prompt.", "gen_ai.completion.")):
-        return REDACTED
-    return redact(field, depth + 1)
+    return REDACTED if _is_text(name) else redact(field, depth + 1)
+
+
+def _is_text(name: str) -> bool:
+    return name.lower() in TEXT_FIELDS or name.lower().startswith(_NUMBERED)

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.events.check import REFUSED
-from pipeline.events.json_lines import nested
+from pipeline.events.json_lines import nested, unescape
 from pipeline.events.language import guess_languages
 from pipeline.events.schema import EVENTS
 from pipeline.events.template import normalised, skeleton, stable_hash
@@ -118,7 +118,7 @@ def _blobs(column: pl.Series) -> tuple[pl.Series, pl.DataFrame]:
         .to_series()
     )
     lists = nested(wrapped, _BLOBS)["m"]
-    told = pl.DataFrame({"at": at, "m": lists}).explode("m").drop_nulls("m")
+    told = unescape(pl.DataFrame({"at": at, "m": lists}).explode("m")).drop_nulls("m")
     hashed = told.with_columns(stable_hash("m").alias("h")).group_by("at").agg(pl.col("h").unique().sort())
     rows = pl.DataFrame({"at": pl.arange(0, len(column), dtype=pl.UInt32, eager=True)})
     blobs = rows.join(hashed, on="at", how="left", maintain_order="left")["h"].alias("reasoning_blobs")

@@ -1,10 +1,16 @@
 """JSON objects, one a line → columns of text, in bulk; the lines that are no JSON object are told apart, the rest kept.
 
 Every value is read as text (numbers and nested JSON serialised), so that one wrong type spoils no other line.
+
+Polars 2.1 serialises nested JSON without escaping backslashes and control characters: `\\frac` comes back as a form feed,
+and a backslash before a quote as no JSON at all. So escapes are doubled before reading: what is nested then comes out
+as the JSON that went in, and plain text still escaped, to be unescaped (`unescape`). Such text holds no quote of its
+own: by that the two are told apart.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +20,9 @@ import polars as pl
 from pipeline.events.schema import Reason
 
 MAX_DEPTH: Final = 1024  # of Polars' parser
+
+_BAD_ESCAPE: Final = re.compile(rb"\\(?:[^/bfnrtu]|u(?![0-9a-fA-F]{4})|$)")
+_TEXT: Final = pl.Schema({"v": pl.String})
 
 BAD_LINES: Final = pl.Schema({"line": pl.UInt32, "reason": pl.String, "detail": pl.String})
 
@@ -45,29 +54,62 @@ def parse(lines: pl.Series, schema: pl.Schema) -> Parsed:
 
 def nested(texts: pl.Series, schema: pl.Schema) -> pl.DataFrame:
     """Fields of JSON objects held as text in a column; a row each, all null where the text is no JSON object."""
-    known = texts.fill_null("{}").str.replace_all("\n", " ", literal=True)
-    columns = _read(
-        pl.select(pl.when(known.str.starts_with("{")).then(known).otherwise(pl.lit("{}"))).to_series(), schema
+    if texts.null_count() == len(texts):
+        return pl.select(pl.repeat(None, len(texts), dtype=kind).alias(name) for name, kind in schema.items())
+    known = texts.to_frame("t").select(
+        pl.when(pl.col("t").str.starts_with("{")).then(pl.col("t").str.replace_all(r"[\r\n]", " ")).fill_null("{}")
     )
-    if columns is not None:
-        return columns
-    parsed = parse(known, schema)
+    parsed = parse(known.to_series(), schema)
+    if len(parsed.line) == len(texts):
+        return parsed.columns
     rows = pl.DataFrame({"line": pl.arange(0, len(texts), dtype=pl.UInt32, eager=True)})
     found = parsed.columns.with_columns(parsed.line)
     return rows.join(found, on="line", how="left", maintain_order="left").drop("line")
 
 
+def unescape(columns: pl.DataFrame) -> pl.DataFrame:
+    """Plain text columns as they were meant; nested JSON stays as it is. For columns that come out of lists: `parse`
+    does it for its own.
+    """
+    for name, kind in columns.schema.items():
+        if kind != pl.String:
+            continue
+        column = columns[name]
+        escaped = column.str.contains("\\", literal=True).fill_null(value=False)
+        if not escaped.any():
+            continue
+        escaped &= ~column.str.contains('"', literal=True).fill_null(value=False)
+        at = escaped.arg_true()
+        if at.is_empty():
+            continue
+        lines = column.gather(at).to_frame("t").select(pl.concat_str(pl.lit('{"v":"'), "t", pl.lit('"}'))).to_series()
+        meant = pl.read_ndjson(lines.str.join("\n").item().encode(), schema=_TEXT)["v"]
+        columns = columns.with_columns(column.scatter(at, meant).alias(name))
+    return columns
+
+
 def _read(lines: pl.Series, schema: pl.Schema) -> pl.DataFrame | None:
     if lines.is_empty():
         return schema.to_frame()
-    text = lines.str.join("\n").item()
+    text = _doubled(lines.str.join("\n").item().encode())
+    if text is None:
+        return None
     try:
-        columns = pl.read_ndjson(text.encode(), schema=schema)
+        columns = pl.read_ndjson(text, schema=schema)
     # A panic is what Polars makes of some bytes; it is a BaseException.
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
     # Blank lines are passed over silently: then rows would stand for the wrong lines.
-    return columns if columns.height == len(lines) else None
+    return unescape(columns) if columns.height == len(lines) else None
+
+
+def _doubled(text: bytes) -> bytes | None:
+    """Every escape doubled, quotes by number; None when one is no JSON escape, which doubling would hide."""
+    if b"\\" not in text:
+        return text
+    # Pairs first: what is left then begins an escape.
+    text = text.replace(b"\\\\", b"\\u005c").replace(b'\\"', b"\\u0022")
+    return None if _BAD_ESCAPE.search(text) else text.replace(b"\\", b"\\\\")
 
 
 def _bad_lines(lines: pl.Series, schema: pl.Schema) -> pl.DataFrame:

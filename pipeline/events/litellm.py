@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.events.json_lines import nested, parse
+from pipeline.events.json_lines import nested, parse, unescape
 from pipeline.events.native import to_wire
 
 
@@ -121,8 +121,9 @@ def of_choices(choices: pl.Series) -> tuple[pl.Series, pl.Series]:
     )
     said = found.select(
         first.field("finish_reason").alias("finish"),
-        pl.when(texts.list.drop_nulls().list.len() > 0).then(texts.list.join("\n", ignore_nulls=True)).alias("said"),
+        pl.when(texts.list.drop_nulls().list.len() > 0).then(texts.list.join(r"\n", ignore_nulls=True)).alias("said"),
     )
+    said = unescape(said)
     return said["finish"], said["said"]
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.events.json_lines import nested, parse
+from pipeline.events.json_lines import nested, parse, unescape
 
 _MESSAGE: Final = pl.Struct(
     {
@@ -70,9 +70,11 @@ def plain_text(column: pl.Series) -> pl.Series:
     texts = column.filter(shaped).str.replace_all(r"[\r\n]", " ").str.strip_chars()
     lists = pl.select(pl.when(texts.str.starts_with("[")).then(texts).otherwise(pl.format("[{}]", texts))).to_series()
     read = parse(_wrap(lists), _PARTS)
-    parts = read.columns.with_columns(read.line).explode("m").unnest("m")
+    parts = unescape(read.columns.with_columns(read.line).explode("m").unnest("m"))
     joined = (
-        parts.with_columns(_inner(pl.select(pl.coalesce(parts["content"], parts["parts"])).to_series()).alias("content"))
+        parts.with_columns(
+            _inner(pl.select(pl.coalesce(parts["content"], parts["parts"])).to_series()).alias("content")
+        )
         .group_by("line", maintain_order=True)
         .agg(pl.coalesce("text", "content").drop_nulls().str.join("\n").alias("plain"))
     )
@@ -109,7 +111,7 @@ def _messages(column: pl.Series) -> pl.DataFrame:
     read = parse(_wrap(texts), _LINES)
     told = read.columns.with_columns(pl.lit(at).gather(read.line).alias("at"))
     lengths = told.select("at", pl.col("m").list.len().alias("messages"))
-    said = told.explode("m").unnest("m")
+    said = unescape(told.explode("m").unnest("m"))
     body = plain_text(pl.select(pl.coalesce(said["content"], said["parts"], said["text"], said["output"])).to_series())
     calls = count_list(said["tool_calls"]).fill_null(0)
     inline = pl.coalesce("content", "parts").str.count_matches(

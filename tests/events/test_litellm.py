@@ -20,14 +20,10 @@ class _Keeper(CustomLogger):  # type: ignore[misc, unused-ignore]
         super().__init__()
         self.payloads: list[dict[str, Any]] = []
 
-    def log_success_event(
-        self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
-    ) -> None:
+    def log_success_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
         self.payloads.append(kwargs["standard_logging_object"])
 
-    def log_failure_event(
-        self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
-    ) -> None:
+    def log_failure_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
         self.payloads.append(kwargs["standard_logging_object"])
 
 
