@@ -135,6 +135,7 @@ class _Originals:
             )
         except KafkaError as error:
             raise unavailable(settings, error) from error
+        self._absent_from: dict[int, int] = {}
         self._partitions = self._consumer.partitions_for_topic(self._topic) or set()
 
     def __enter__(self) -> Self:
@@ -145,7 +146,8 @@ class _Originals:
 
     def get(self, partition: int, offset: int) -> tuple[bytes, Headers] | None:
         """Value and headers, or None where it is gone."""
-        if partition not in self._partitions:
+        # A broker that was made anew has none of the old offsets; waiting for each of thousands would take hours.
+        if partition not in self._partitions or offset >= self._absent_from.get(partition, offset + 1):
             return None
         source = TopicPartition(self._topic, partition)
         self._consumer.assign([source])
@@ -158,4 +160,6 @@ class _Originals:
         for record in records:
             if record.offset == offset and record.value is not None:
                 return record.value, list(record.headers)
+        if not records:
+            self._absent_from[partition] = offset
         return None
