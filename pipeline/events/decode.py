@@ -36,18 +36,18 @@ _TELLTALES: Final = (
     "created",
     "usage",
 )
-_TOP: Final = pl.Schema({**native.NATIVE, **dict.fromkeys(_TELLTALES, pl.String)})
+_TOP: Final = pl.Schema({**native.NATIVE, **dict.fromkeys(_TELLTALES, pl.String())})
 _HINTS: Final = {"native": "native", "litellm": "litellm", "openai": "openai", "otel": "otel", "otlp": "otel"}
 _REFUSING: Final = ("content_filter", "refusal", "safety", "content_filtered")
 _LABELS: Final = pl.Schema(
     {
-        "row": pl.UInt32,
-        "item": pl.Int32,
-        "reason": pl.String,
-        "detail": pl.String,
-        "payload": pl.Binary,
-        "event_id": pl.String,
-        "source_format": pl.String,
+        "row": pl.UInt32(),
+        "item": pl.Int32(),
+        "reason": pl.String(),
+        "detail": pl.String(),
+        "payload": pl.Binary(),
+        "event_id": pl.String(),
+        "source_format": pl.String(),
     }
 )
 
@@ -208,7 +208,7 @@ class Decoder:
             )
             .select(EVENTS.names())
             .cast(EVENTS)
-        )  # type: ignore[arg-type]
+        )
         refused = pl.concat([refused, misshapen]).unique("at", keep="first", maintain_order=True).sort("at")
         if refused.is_empty():
             return pseudonymise(events, self._settings.privacy.pseudonymise, self._key), _LABELS.to_frame()
@@ -241,7 +241,7 @@ class Decoder:
             pl.Series("payload_bytes", [len(payload or b"") for payload in payloads], dtype=pl.Int64),
             "event_id",
             pl.lit(now).cast(UTC_MICROSECONDS).alias("seen_at"),
-        ).cast(DEAD_LETTERS)  # type: ignore[arg-type]
+        ).cast(DEAD_LETTERS)
 
 
 def _hints(formats: pl.Series) -> pl.Series:
@@ -280,4 +280,4 @@ def _labels(wire: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
         pl.coalesce("line", pl.lit(fields)).cast(pl.Binary).alias("payload"),
         pl.col("event_id").str.slice(0, 256),
         "source_format",
-    ).cast(_LABELS)  # type: ignore[arg-type]
+    ).cast(_LABELS)

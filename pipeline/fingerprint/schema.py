@@ -42,10 +42,10 @@ SUMS: Final = (
 
 PANES: Final = pl.Schema(
     {
-        "kind": pl.String,  # an EntityKind
-        "entity_id": pl.String,  # hashes as 16 hexadecimal digits
+        "kind": pl.String(),  # an EntityKind
+        "entity_id": pl.String(),  # hashes as 16 hexadecimal digits
         "pane": UTC_MICROSECONDS,  # start of [pane, pane + 60 s)
-        **dict.fromkeys(SUMS, pl.Int64),
+        **dict.fromkeys(SUMS, pl.Int64()),
         "first_seen": UTC_MICROSECONDS,  # min
         "last_seen": UTC_MICROSECONDS,  # max
         # Sparse histograms as a multiset of (feature << 40 | bucket << 32 | count):
@@ -66,12 +66,12 @@ TALLY_LANGUAGE: Final = 4  # bucket = index in a fixed list of languages
 LINKS: Final = pl.Schema(
     {
         "hour": UTC_MICROSECONDS,  # start of the hour of event time
-        "source_kind": pl.String,  # account or api_key
-        "source_id": pl.String,
-        "target_kind": pl.String,  # an EntityKind, or model, asn
-        "target_id": pl.String,
-        "events": pl.Int64,
-        "output_tokens": pl.Int64,
+        "source_kind": pl.String(),  # account or api_key
+        "source_id": pl.String(),
+        "target_kind": pl.String(),  # an EntityKind, or model, asn
+        "target_id": pl.String(),
+        "events": pl.Int64(),
+        "output_tokens": pl.Int64(),
         "first_seen": UTC_MICROSECONDS,
         "last_seen": UTC_MICROSECONDS,
     }
