@@ -23,11 +23,13 @@ def test_the_readme_shows_both_json_formats() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_is_one_event(example: str) -> None:
+    said = "openai" if "response" in json.loads(example) else "native"
     row = ("api.requests", 0, 0, None, example.encode(), 0.0)
     decoded = Decoder(Settings()).decode(pl.DataFrame([row], schema=RAW, orient="row"), now=NOW)
     assert decoded.dead.rows(named=True) == []
     (event,) = decoded.events.rows(named=True)
     assert (event["account_id"], event["model"], event["status"]) == ("acct_17", "large-3", 200)
+    assert event["source_format"] == said
     assert (event["input_tokens"], event["output_tokens"]) == (512, 890)
 
 

@@ -73,7 +73,7 @@ def test_every_dependency_is_used() -> None:
     )
     names = [canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]]
     imported = {name: modules.get(name, name.replace("-", "_")) for name in names}
-    unused = [
-        name for name, found in imported.items() if not re.search(rf"^\s*(import|from) {found}\b", text, re.MULTILINE)
-    ]
-    assert unused == []
+    used = set(re.findall(r"^\s*(?:import|from) ([\w.]+)", text, re.MULTILINE))
+    assert [
+        name for name, found in imported.items() if not any(f"{item}.".startswith(f"{found}.") for item in used)
+    ] == []
