@@ -169,4 +169,4 @@ def _first_faults(faults: list[_Fault]) -> pl.DataFrame:
     ]
     if not found:
         return REFUSED.to_frame()
-    return pl.concat(found).cast(REFUSED).unique("at", keep="first", maintain_order=True).sort("at")  # type: ignore[arg-type]
+    return pl.concat(found).cast(REFUSED).unique("at", keep="first", maintain_order=True).sort("at")

@@ -103,8 +103,7 @@ def _of_content(column: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
         lost = (raw[name].is_not_null() & made[name].is_null()).arg_true()
         kind = "16 hexadecimal digits" if name in HASHES else "a whole number" if name in LENGTHS else "an ISO code"
         refused.append(_refuse(lost, "wrong_type", f"content.{name} is to be {kind}"))
-    for name in LENGTHS:
-        refused.append(_refuse((made[name] < 0).arg_true(), "out_of_range", f"content.{name} is negative"))
+    refused += [_refuse((made[name] < 0).arg_true(), "out_of_range", f"content.{name} is negative") for name in LENGTHS]
     return made, pl.concat(refused)
 
 

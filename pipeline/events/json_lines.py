@@ -1,11 +1,11 @@
-"""JSON objects, one a line → columns of text, in bulk; the lines that are no JSON object are told apart, the rest kept.
+"""JSON objects, one a line → columns of text, in bulk; the lines that are no JSON object are told apart.
 
 Every value is read as text (numbers and nested JSON serialised), so that one wrong type spoils no other line.
 
-Polars 2.1 serialises nested JSON without escaping backslashes and control characters: `\\frac` comes back as a form feed,
-and a backslash before a quote as no JSON at all. So escapes are doubled before reading: what is nested then comes out
-as the JSON that went in, and plain text still escaped, to be unescaped (`unescape`). Such text holds no quote of its
-own: by that the two are told apart.
+Polars 2.1 serialises nested JSON without escaping backslashes and control characters: `\\frac` comes back as a form
+feed, and a backslash before a quote as no JSON at all. So escapes are doubled before reading: what is nested then
+comes out as the JSON that went in, and plain text still escaped, to be unescaped (`unescape`). Such text holds no quote
+of its own: by that the two are told apart.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BAD_LINES: Final = pl.Schema({"line": pl.UInt32, "reason": pl.String, "detail": 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """``columns`` has a row for each good line, ``line`` their positions in the input, ``bad`` the others' (BAD_LINES)."""
+    """``columns`` has a row for each good line, ``line`` their positions, ``bad`` the others (BAD_LINES)."""
 
     columns: pl.DataFrame
     line: pl.Series

@@ -1,7 +1,7 @@
 """A guess at the language of a prompt, in bulk: its script first, then the common words of its first 400 characters.
 
-ISO 639-1 where a language is told, ISO 15924 where only the script is, null where nothing can be said (no letters). Cost:
-about 10 CPU-µs a prompt. Short text in Latin script that has none of the common words is `Latn`: that is no error.
+ISO 639-1 where a language is told, ISO 15924 where only the script is, null where nothing can be said (no letters).
+Cost: about 10 CPU-µs a prompt. Short text in Latin script without any common word is `Latn`: no error.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _COMMON: Final = {
     "it": "il lo la gli di che e un una per non con del della sono come è i si nel alla più questo",
     "nl": "de het een en van is dat niet te met voor op zijn aan er om hoe ook naar deze wat bij",
     "pl": "i w na z że się nie do to jest o jak co ale za od dla po przez oraz czy są",
-    "tr": "ve bir bu için ile de da ne olarak çok daha gibi nasıl var mı en kadar olan sonra",
+    "tr": "ve bir bu için ile de da ne olarak çok daha gibi nasıl var mı en kadar olan sonra",  # noqa: RUF001 -- Turkish has a dotless i
     "vi": "và của là có không được cho một những các người trong này với để như khi đã từ",
     "id": "yang dan di dari untuk dengan ini itu adalah pada tidak dalam akan bagaimana atau juga oleh saya",
     "sv": "och att det i en är på som för av med inte den till hur ett om har jag kan",

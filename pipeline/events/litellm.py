@@ -25,8 +25,8 @@ _METADATA: Final = _text(
     "user_api_key_end_user_id", "requester_ip_address", "requester_custom_headers", "user_agent", "usage_object",
 )  # fmt: skip
 _PARAMETERS: Final = _text(
-    "temperature", "top_p", "max_tokens", "max_completion_tokens", "n", "seed", "stream", "logprobs", "reasoning_effort",
-    "response_format", "tools", "functions", "user",
+    "temperature", "top_p", "max_tokens", "max_completion_tokens", "n", "seed", "stream", "logprobs",
+    "reasoning_effort", "response_format", "tools", "functions", "user",
 )  # fmt: skip
 _USAGE: Final = _text("prompt_tokens_details", "completion_tokens_details", "cache_read_input_tokens")
 _DETAILS: Final = _text("cached_tokens", "reasoning_tokens")

@@ -24,7 +24,7 @@ _PROTOBUF_FIELD_1: Final = b"\x0a"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An item that is no event: its message's row, its number there, why, and its bytes where they are not the message's."""
+    """An item that is no event: its message's row, its number there, why, and its bytes if not the whole message."""
 
     row: int
     item: int
@@ -68,7 +68,9 @@ def split(raw: pl.DataFrame, settings: EventSettings) -> Split:
         .then(pl.lit("empty"))
         .when(pl.col("text").str.starts_with("{") & ~pl.col("text").str.contains("\n", literal=True))
         .then(pl.lit("object"))
-        .otherwise(pl.lit("packed"))
+        .when(pl.col("text").str.starts_with("["))
+        .then(pl.lit("array"))
+        .otherwise(pl.lit("lines"))
         .alias("kind")
     )
     found = Split(
@@ -81,7 +83,12 @@ def split(raw: pl.DataFrame, settings: EventSettings) -> Split:
         return found
     packed: list[tuple[int, list[str]]] = []
     for row, value, text, kind in others.iter_rows():  # messages, not events
-        _sort_out(row, value, text, kind, found, packed, settings)
+        lines = _sort_out(row, value or b"", text or "", kind, found)
+        if len(lines) > settings.max_events_per_message:
+            detail = f"{len(lines)} events, more than {settings.max_events_per_message}"
+            found.refused.append(Refusal(row, WHOLE, "too_many_events", detail))
+        elif lines:
+            packed.append((row, lines))
     if packed:
         frame = pl.DataFrame(packed, schema={"row": pl.UInt32, "line": pl.List(pl.String)}, orient="row")
         items = frame.with_columns(pl.int_ranges(0, pl.col("line").list.len(), dtype=pl.Int32).alias("item"))
@@ -108,36 +115,21 @@ def _decoded(value: bytes | None, most_bytes: int) -> str | None:
         return None
 
 
-def _sort_out(
-    row: int,
-    value: bytes | None,
-    text: str | None,
-    kind: str,
-    found: Split,
-    packed: list[tuple[int, list[str]]],
-    settings: EventSettings,
-) -> None:
-    if kind == "arrow":
-        found.arrow.append(row)
-    elif kind == "protobuf":
-        found.protobuf.append(row)
+def _sort_out(row: int, value: bytes, text: str, kind: str, found: Split) -> list[str]:
+    """Items of a packed message; of any other none: it is put where it belongs."""
+    if kind in {"arrow", "protobuf"}:
+        (found.arrow if kind == "arrow" else found.protobuf).append(row)
     elif kind == "empty":
         found.refused.append(Refusal(row, WHOLE, "empty_message", "nothing in it"))
     elif kind == "large":
-        found.refused.append(Refusal(row, WHOLE, "too_large", f"more than {settings.max_message_bytes} bytes"))
+        found.refused.append(Refusal(row, WHOLE, "too_large", f"{len(value)} bytes are more than are read"))
     elif kind == "bytes":
-        _of_bytes(row, value or b"", found)
+        _of_bytes(row, value, found)
+    elif kind == "array":
+        return _elements(row, value, text, found)
     else:
-        lines = _lines(text or "", value or b"")
-        if lines is None:
-            found.protobuf.append(row)
-        elif isinstance(lines, Refusal):
-            found.refused.append(Refusal(row, WHOLE, lines.reason, lines.detail))
-        elif len(lines) > settings.max_events_per_message:
-            detail = f"{len(lines)} events, more than {settings.max_events_per_message}"
-            found.refused.append(Refusal(row, WHOLE, "too_many_events", detail))
-        else:
-            packed.append((row, lines))
+        return _lines(row, value, text, found)
+    return []
 
 
 def _of_bytes(row: int, value: bytes, found: Split) -> None:
@@ -149,26 +141,36 @@ def _of_bytes(row: int, value: bytes, found: Split) -> None:
         found.refused.append(Refusal(row, WHOLE, "unknown_format", "neither JSON, Arrow nor OTLP protobuf"))
 
 
-def _lines(text: str, value: bytes) -> list[str] | Refusal | None:
-    """Items of a packed message; None where it can only be protobuf that happens to be text."""
-    if text.startswith("["):
-        try:
-            elements = _RAW_ARRAY.decode(text)
-        except RecursionError:
-            return Refusal(0, WHOLE, "too_deep", "nested too deeply")
-        except msgspec.MsgspecError as error:
-            return None if value.startswith(_PROTOBUF_FIELD_1) else Refusal(0, WHOLE, "invalid_json", str(error)[:200])
-        if not elements:
-            return Refusal(0, WHOLE, "empty_message", "an empty list")
-        return [bytes(element).decode().replace("\n", " ").replace("\r", " ") for element in elements]
+def _elements(row: int, value: bytes, text: str, found: Split) -> list[str]:
+    try:
+        elements = _RAW_ARRAY.decode(text)
+    except RecursionError:
+        found.refused.append(Refusal(row, WHOLE, "too_deep", "nested too deeply"))
+        return []
+    except msgspec.MsgspecError as error:
+        _maybe_protobuf(row, value, str(error)[:200], found)
+        return []
+    if not elements:
+        found.refused.append(Refusal(row, WHOLE, "empty_message", "an empty list"))
+    return [bytes(element).decode().replace("\n", " ").replace("\r", " ") for element in elements]
+
+
+def _lines(row: int, value: bytes, text: str, found: Split) -> list[str]:
     if _is_json(text):  # an object over several lines, or a lone value; text in JSON holds no raw line break
         return [text.replace("\n", " ").replace("\r", " ")]
     lines = [line for line in (part.strip(_BLANK) for part in text.split("\n")) if line]
     if any(line.startswith("{") and _is_json(line) for line in lines) or (len(lines) == 1 and text.startswith("{")):
         return lines
+    _maybe_protobuf(row, value, "no line of it is a JSON object", found)
+    return []
+
+
+def _maybe_protobuf(row: int, value: bytes, detail: str, found: Split) -> None:
+    """Protobuf may happen to be text, and to begin like JSON: a line feed is the tag of its first field."""
     if value.startswith(_PROTOBUF_FIELD_1):
-        return None
-    return Refusal(0, WHOLE, "invalid_json", "no line of it is a JSON object")
+        found.protobuf.append(row)
+    else:
+        found.refused.append(Refusal(row, WHOLE, "invalid_json", detail))
 
 
 def _is_json(text: str) -> bool:

@@ -1,14 +1,14 @@
 """Text → lengths and hashes. Hashes are XXH3-64 of normalised text: the same in every process and version.
 
-``system_hash`` and ``prompt_hash`` are of the whole text after NFKC, lower case and white space made single blanks. Cost:
-one pass over the text. With hashes only they arrive in ``content``; without, they are null and nothing is guessed.
+``system_hash`` and ``prompt_hash`` are of the whole text after NFKC, lower case and white space made single blanks.
+Cost: one pass over the text. With hashes only they arrive in ``content``; without, they are null.
 
 ``template_hash`` is of the prompt's *skeleton*: the fixed instruction without what varies.
 
-1. Of the first 4,000 characters: code fences, quoted passages, URLs, e-mail addresses, identifiers (8 or more hexadecimal
-   digits, words with digits) and numbers become marks; so do capitalised words that follow a word (names).
-2. The skeleton ends at the first line break after three words, or at a colon and white space after five, whichever comes
-   first: behind it stands the payload. White space and case do not count.
+1. Of the first 4,000 characters: code fences, quoted passages, URLs, e-mail addresses, identifiers (8 or more
+   hexadecimal digits, words with digits) and numbers become marks; so do capitalised words that follow a word (names).
+2. The skeleton ends at the first line break after three words, or at a colon and white space after five, whichever
+   comes first: behind it stands the payload. White space and case do not count.
 3. Of that the first 32 words, at most 240 characters.
 
 Stable under: other numbers, names, quotes, ids, and any payload behind the instruction. Loses: instructions that stand

@@ -40,7 +40,7 @@ TEXT: Final = pl.Schema(
 
 
 def read_text(wire: pl.DataFrame) -> pl.DataFrame:
-    """TEXT, a row for each of ``wire``. Texts of several system messages are joined; the prompt is the last one of a user."""
+    """TEXT, a row for each of ``wire``. System messages are joined; the prompt is the last message of a user."""
     messages = _messages(wire["messages"])
     frame = pl.DataFrame(
         {
@@ -59,7 +59,7 @@ def read_text(wire: pl.DataFrame) -> pl.DataFrame:
         "shape",
     )
     nothing = frame["system"].is_null() & frame["m_system"].is_null()
-    return texts.with_columns(pl.when(~nothing).then("system").alias("system")).cast(TEXT)  # type: ignore[arg-type]
+    return texts.with_columns(pl.when(~nothing).then("system").alias("system")).cast(TEXT)
 
 
 def plain_text(column: pl.Series) -> pl.Series:

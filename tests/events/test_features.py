@@ -1,5 +1,7 @@
 """Features: stable where they should be, different where they should be, and no text behind them."""
 
+# ruff: noqa: RUF001 -- letters of many scripts are the point
+
 from typing import Any
 
 import polars as pl

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.events.json_lines import nested, parse
-from pipeline.events.text import plain_text, read_text
 from pipeline.events.native import WIRE
+from pipeline.events.text import plain_text, read_text
 from tests.events.frames import decode, event
 
 SCHEMA = pl.Schema({"t": pl.String, "n": pl.String})

@@ -1,5 +1,7 @@
 """What LiteLLM's own logger makes of a mocked call is read as one event."""
 
+# ruff: noqa: ARG002 -- LiteLLM calls its loggers by the names of their arguments
+
 import contextlib
 import json
 import time
@@ -13,6 +15,8 @@ from litellm.integrations.custom_logger import CustomLogger
 from pipeline.config import Settings
 from pipeline.events.decode import Decoder
 from tests.events.frames import NOW, raw
+
+# LiteLLM passes its arguments by name.
 
 
 class _Keeper(CustomLogger):  # type: ignore[misc, unused-ignore]

@@ -57,12 +57,20 @@ SECRET = "the launch code is xyzzy"
 @pytest.mark.parametrize(
     "fields",
     [
-        {"system": SECRET}, {"prompt": SECRET}, {"response": SECRET}, {"messages": [{"role": "user", "content": SECRET}]},
-        {"messages": SECRET}, {"reasoning_blobs": [SECRET]}, {"content": {"note": SECRET}}, {"tools": [{"d": SECRET}]},
-        {"request": {"input": SECRET, "instructions": SECRET}, "response": {"choices": [{"text": SECRET}]}, "status_code": "x"},
-        {"request": {"body": {"messages": SECRET}}, "status_code": "x"}, {"body": SECRET}, {"response": {"body": {"output": SECRET}}},
+        {"system": SECRET},
+        {"prompt": SECRET},
+        {"response": SECRET},
+        {"messages": [{"role": "user", "content": SECRET}]},
+        {"messages": SECRET},
+        {"reasoning_blobs": [SECRET]},
+        {"content": {"note": SECRET}},
+        {"tools": [{"d": SECRET}]},
+        {"request": {"input": SECRET}, "response": {"choices": [{"text": SECRET}]}, "status_code": "x"},
+        {"request": {"body": {"messages": SECRET, "instructions": SECRET}}, "status_code": "x"},
+        {"body": SECRET},
+        {"response": {"body": {"output": SECRET}}},
     ],
-)  # fmt: skip
+)
 def test_a_dead_letter_holds_no_text(fields: dict[str, Any]) -> None:
     decoded = decode(event(status="x", **fields))
     (dead,) = decoded.dead.rows(named=True)

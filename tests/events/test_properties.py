@@ -1,6 +1,7 @@
 """Whatever comes in: nothing is raised, every item is accounted for, and batching changes nothing."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -17,6 +18,10 @@ from tests.events.test_otel import CURRENT, _message, _span
 QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 OTEL = _message(_span(CURRENT), _span({"http.method": "GET"}, spanId="00000000000000aa"))
+LITELLM = (
+    b'{"id":"x","call_type":"completion","startTime":1767225600.5,"endTime":1767225601,"model":"m",'
+    b'"metadata":{"user_api_key_team_id":"t"},"messages":[{"role":"user","content":"Hi"}]}'
+)
 GOOD: tuple[bytes, ...] = (
     event(),
     event(messages=[{"role": "user", "content": "Hello"}], ip="203.0.113.1", timestamp=1767225600123),
@@ -24,8 +29,7 @@ GOOD: tuple[bytes, ...] = (
     b"[" + event() + b"," + event(status="bad") + b"]",
     event() + b"\n{oops\n" + event(),
     json.dumps({"request": REQUEST, "response": RESPONSE, **AROUND}).encode(),
-    b'{"id":"x","call_type":"completion","startTime":1767225600.5,"endTime":1767225601,"model":"m",'
-    b'"metadata":{"user_api_key_team_id":"t"},"messages":[{"role":"user","content":"Hi"}]}',
+    LITELLM,
     OTEL,
     b"{}", b"[{}]", b"{bad", b"\xff", b"", b"5",
 )  # fmt: skip
@@ -35,8 +39,8 @@ JSON = st.recursive(
     max_leaves=8,
 )
 NAMES = st.sampled_from(
-    ["messages", "system", "prompt", "response", "request", "choices", "usage", "object", "startTime", "call_type", "content",
-     "metadata", "model_parameters", "resourceSpans", "tools", "reasoning_blobs", "timestamp", "ip", "asn", "n", "seed",
+    ["messages", "system", "prompt", "response", "request", "choices", "usage", "object", "startTime", "call_type",
+     "content", "metadata", "model_parameters", "resourceSpans", "tools", "reasoning_blobs", "timestamp", "ip", "asn", "n", "seed",
      "logprobs", "finish_reason", "status", "account_id", "event_id", "input", "output", "error_information"]
 )  # fmt: skip
 
@@ -87,7 +91,7 @@ def test_batches_do_not_matter(values: list[bytes], data: st.DataObject) -> None
     cuts = sorted(data.draw(st.sets(st.integers(1, len(values)), max_size=3)) | {0, len(values)})
     decoder = Decoder(Settings())
     shuffled = frame[list(order)]
-    parts = [decoder.decode(shuffled[start:end], now=NOW) for start, end in zip(cuts, cuts[1:], strict=False)]
+    parts = [decoder.decode(shuffled[start:end], now=NOW) for start, end in pairwise(cuts)]
     events = pl.concat([part.events for part in parts])
     dead = pl.concat([part.dead for part in parts])
     assert sorted(map(repr, events.rows())) == sorted(map(repr, whole.events.rows()))

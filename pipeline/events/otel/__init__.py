@@ -1,1 +1,1 @@
-"""OpenTelemetry GenAI spans: OTLP protobuf and OTLP JSON → spans; spans joined to the request they served → native fields."""
+"""OpenTelemetry GenAI spans: OTLP protobuf and OTLP JSON → spans; spans joined to their request → native fields."""

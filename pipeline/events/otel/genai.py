@@ -59,7 +59,7 @@ def is_call(span: Span) -> bool:
 
 
 def native_of_span(span: Span, facts: Mapping[str, Any]) -> dict[str, str]:
-    """Native fields as text. The event id is trace and span id: an exporter's retry repeats both, so it is one event."""
+    """Native fields as text. The event id is trace and span id: an exporter's retry repeats both."""
     attributes = {**_of_events(span), **span.attributes}
     found: dict[str, Any] = {"event_id": f"{span.trace_id}/{span.span_id}", **facts}
     for name, names in _ATTRIBUTES.items():

@@ -1,4 +1,4 @@
-"""OTLP messages (protobuf or JSON) → spans with plain attributes. A span at a time in Python: a trace's structure needs it."""
+"""OTLP messages (protobuf or JSON) → spans with plain attributes, a span at a time: a trace's structure needs it."""
 
 from __future__ import annotations
 

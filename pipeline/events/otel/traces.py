@@ -32,7 +32,7 @@ class Link:
 
 @dataclass(slots=True)
 class Traces:
-    """Spans of traces that are still being put together; bounded: past ``join_max_spans`` the oldest traces are forgotten."""
+    """Spans of traces being put together; bounded: past ``join_max_spans`` the oldest traces are forgotten."""
 
     settings: OtelSettings
     _traces: OrderedDict[str, dict[str, Link]] = field(default_factory=OrderedDict)
