@@ -10,7 +10,7 @@ from pipeline.events.check import REFUSED
 from pipeline.events.json_lines import nested, unescape
 from pipeline.events.language import guess_languages
 from pipeline.events.schema import EVENTS
-from pipeline.events.template import normalised, skeleton, stable_hash
+from pipeline.events.template import normalised, skeletons, stable_hash
 from pipeline.events.text import count_list, read_text
 
 HASHES: Final = ("system_hash", "template_hash", "prompt_hash")
@@ -58,7 +58,7 @@ def _of_text(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .select(
             normalised(pl.col("system")).alias("system"),
             normalised(pl.col("prompt")).alias("prompt"),
-            skeleton(pl.col("prompt")).alias("template"),
+            pl.lit(skeletons(text["prompt"])).alias("template"),
         )
         .collect()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +16,7 @@ ITEMS: Final = pl.Schema({"row": pl.UInt32, "item": pl.Int32, "line": pl.String}
 WHOLE: Final = -1  # the item number of a message as a whole
 
 _BLANK: Final = " \t\r\n\ufeff"
+_BLANK_BYTES: Final = b" \t\r\n"
 _RAW_ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 # An Arrow file begins with ARROW1, a stream with the continuation marker.
 _ARROW_FILE: Final = b"ARROW1"
@@ -81,18 +83,20 @@ def split(raw: pl.DataFrame, settings: EventSettings) -> Split:
     others = marked.filter(pl.col("kind") != "object")
     if others.is_empty():
         return found
-    packed: list[tuple[int, list[str]]] = []
+    packed: list[tuple[int, Sequence[str | None]]] = []
     for row, value, text, kind in others.iter_rows():  # messages, not events
         lines = _sort_out(row, value or b"", text or "", kind, found)
         if len(lines) > settings.max_events_per_message:
             detail = f"{len(lines)} events, more than {settings.max_events_per_message}"
+            # The message as a whole then, not its spoilt lines as well.
+            found.refused = [one for one in found.refused if one.row != row]
             found.refused.append(Refusal(row, WHOLE, "too_many_events", detail))
         elif lines:
             packed.append((row, lines))
     if packed:
         frame = pl.DataFrame(packed, schema={"row": pl.UInt32, "line": pl.List(pl.String)}, orient="row")
         items = frame.with_columns(pl.int_ranges(0, pl.col("line").list.len(), dtype=pl.Int32).alias("item"))
-        found.items = pl.concat([found.items, items.explode("line", "item").select(ITEMS.names())])
+        found.items = pl.concat([found.items, items.explode("line", "item").drop_nulls("line").select(ITEMS.names())])
     return found
 
 
@@ -115,7 +119,7 @@ def _decoded(value: bytes | None, most_bytes: int) -> str | None:
         return None
 
 
-def _sort_out(row: int, value: bytes, text: str, kind: str, found: Split) -> list[str]:
+def _sort_out(row: int, value: bytes, text: str, kind: str, found: Split) -> Sequence[str | None]:
     """Items of a packed message; of any other none: it is put where it belongs."""
     if kind in {"arrow", "protobuf"}:
         (found.arrow if kind == "arrow" else found.protobuf).append(row)
@@ -124,7 +128,7 @@ def _sort_out(row: int, value: bytes, text: str, kind: str, found: Split) -> lis
     elif kind == "large":
         found.refused.append(Refusal(row, WHOLE, "too_large", f"{len(value)} bytes are more than are read"))
     elif kind == "bytes":
-        _of_bytes(row, value, found)
+        return _of_bytes(row, value, found)
     elif kind == "array":
         return _elements(row, value, text, found)
     else:
@@ -132,13 +136,25 @@ def _sort_out(row: int, value: bytes, text: str, kind: str, found: Split) -> lis
     return []
 
 
-def _of_bytes(row: int, value: bytes, found: Split) -> None:
-    if value.lstrip(b" \t\r\n").startswith((b"{", b"[")) and not value.startswith(_PROTOBUF_FIELD_1):
-        found.refused.append(Refusal(row, WHOLE, "invalid_utf8", "the text is no UTF-8"))
-    elif value.startswith(_PROTOBUF_FIELD_1):
+def _of_bytes(row: int, value: bytes, found: Split) -> list[str | None]:
+    """A message that is no UTF-8: protobuf, or lines of which some are spoilt (None, and refused here)."""
+    if value.startswith(_PROTOBUF_FIELD_1):
         found.protobuf.append(row)
+        return []
+    parts = [part for part in (line.strip(_BLANK_BYTES) for line in value.split(b"\n")) if part]
+    lines = [_decoded(part, len(part)) for part in parts]
+    if any(line is not None and line.startswith("{") for line in lines):
+        found.refused += [
+            Refusal(row, item, "invalid_utf8", "the line is no UTF-8", parts[item])
+            for item, line in enumerate(lines)
+            if line is None
+        ]
+        return lines
+    if value.lstrip(_BLANK_BYTES).startswith((b"{", b"[")):
+        found.refused.append(Refusal(row, WHOLE, "invalid_utf8", "the text is no UTF-8"))
     else:
         found.refused.append(Refusal(row, WHOLE, "unknown_format", "neither JSON, Arrow nor OTLP protobuf"))
+    return []
 
 
 def _elements(row: int, value: bytes, text: str, found: Split) -> list[str]:

@@ -47,15 +47,22 @@ def normalised(text: pl.Expr) -> pl.Expr:
     return clean.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
 
 
-def skeleton(text: pl.Expr) -> pl.Expr:
-    """What is left of a prompt when its payload is masked and cut off; empty text stays empty."""
-    head = text.str.slice(0, _HEAD_CHARS).str.normalize("NFKC").str.replace_all(_INVISIBLE, "").str.strip_chars()
+def skeletons(texts: pl.Series) -> pl.Series:
+    """What is left of each prompt when its payload is masked and cut off; empty text stays empty."""
+    column = pl.col("text")
+    head = column.str.slice(0, _HEAD_CHARS).str.normalize("NFKC").str.replace_all(_INVISIBLE, "").str.strip_chars()
     for pattern, mark in _MASKS:
         head = head.str.replace_all(pattern, mark)
-    line = pl.coalesce(head.str.extract(_FIRST_LINE), head)
-    lead = pl.coalesce(line.str.extract(_BEFORE_COLON), line)
-    flat = lead.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
-    return pl.coalesce(flat.str.extract(_WORDS), flat).str.slice(0, _SKELETON_CHARS)
+    flat = column.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+    frame = texts.to_frame("text").with_columns(head.alias("text"))
+    # Step by step: in one expression each step would be worked out again for each time that it is named.
+    for step in (_extracted(_FIRST_LINE), _extracted(_BEFORE_COLON), flat, _extracted(_WORDS)):
+        frame = frame.with_columns(step.alias("text"))
+    return frame["text"].str.slice(0, _SKELETON_CHARS)
+
+
+def _extracted(pattern: str) -> pl.Expr:
+    return pl.coalesce(pl.col("text").str.extract(pattern), "text")
 
 
 def stable_hash(column: str) -> pl.Expr:

@@ -101,11 +101,11 @@ def _messages(column: pl.Series) -> pl.DataFrame:
     have = column.is_not_null()
     empty = {"m_system": pl.String, "m_prompt": pl.String, "m_chars": pl.UInt32, "messages": pl.UInt32}
     if not have.any():
-        return rows.select(
+        return rows.with_columns(
             *(pl.lit(None, kind).alias(name) for name, kind in empty.items()),
             pl.lit(None, pl.UInt32).alias("tool_calls"),
             pl.lit(value=False).alias("shape"),
-        )
+        ).drop("at")
     at = have.arg_true()
     texts = column.filter(have)
     read = parse(_wrap(texts), _LINES)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.events.language import guess_languages
 from pipeline.events.origin import clients, networks
-from tests.events.frames import event, one
+from tests.events.frames import decode, event, one
 
 
 def _asked(text: str, **fields: Any) -> dict[str, Any]:
@@ -174,3 +174,14 @@ def test_no_text_is_left_in_an_event() -> None:
         event(system=secret, messages=[{"role": "user", "content": secret}], response=secret, tools=[{"d": secret}])
     )
     assert "xyzzy" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"prompt": "Hi"}, {"system": "Hi"}, {"response": "Hi"}, {"content": {}}, {"tools": []}, {"reasoning_blobs": []},
+     {"messages": []}, {"messages": [{"role": "assistant"}]}, {"prompt": ["Hi", "there"]}, {"prompt": [1, 2]}],
+)  # fmt: skip
+def test_a_batch_of_one_kind_only(fields: dict[str, Any]) -> None:
+    decoded = decode(*(event(event_id=f"e{number}", **fields) for number in range(3)))
+    assert decoded.dead.rows(named=True) == []
+    assert decoded.events["event_id"].to_list() == ["e0", "e1", "e2"]

@@ -189,6 +189,15 @@ def test_bad_items_of_a_message_are_numbered() -> None:
     assert reasons(decode(array)) == [(0, 1, "not_an_object"), (0, 2, "wrong_type")]
 
 
+def test_a_line_that_is_no_utf8_spoils_only_itself() -> None:
+    lines = [event(event_id="a"), b'{"event_id": "\xff"}', b"", event(event_id="b")]
+    decoded = decode(b"\n".join(lines))
+    assert decoded.events["event_id"].to_list() == ["a", "b"]
+    assert decoded.dead.select("item", "reason", "payload_bytes").rows() == [(1, "invalid_utf8", 17)]
+    settings = Settings(events=EventSettings(max_events_per_message=2))
+    assert reasons(decode(b"\n".join(lines), settings=settings)) == [(0, -1, "too_many_events")]
+
+
 def test_limits_of_a_message() -> None:
     settings = Settings(events=EventSettings(max_message_bytes=500, max_events_per_message=2))
     three = b"[{},{},{}]"

@@ -130,10 +130,8 @@ def _two(spans: Sequence[ReadableSpan], *, received_s: float) -> pl.DataFrame:
     native = json.dumps(
         {"event_id": "n", "timestamp": _now(spans).isoformat(), "account_id": "a", "model": "m"}
     ).encode()
-    rows = [
-        ("t", 0, 5, None, native, received_s), ("t", 0, 6, None, call, received_s), ("t", 0, 7, None, native, received_s),
-        ("t", 1, 3, None, server, received_s),
-    ]  # fmt: skip
+    placed = [(0, 5, native), (0, 6, call), (0, 7, native), (1, 3, server)]
+    rows = [("t", partition, offset, None, value, received_s) for partition, offset, value in placed]
     return pl.DataFrame(rows, schema=RAW, orient="row")
 
 

@@ -40,8 +40,8 @@ JSON = st.recursive(
 )
 NAMES = st.sampled_from(
     ["messages", "system", "prompt", "response", "request", "choices", "usage", "object", "startTime", "call_type",
-     "content", "metadata", "model_parameters", "resourceSpans", "tools", "reasoning_blobs", "timestamp", "ip", "asn", "n", "seed",
-     "logprobs", "finish_reason", "status", "account_id", "event_id", "input", "output", "error_information"]
+     "content", "metadata", "model_parameters", "resourceSpans", "tools", "reasoning_blobs", "timestamp", "ip", "asn",
+     "n", "seed", "logprobs", "finish_reason", "status", "event_id", "input", "output", "error_information"]
 )  # fmt: skip
 
 
