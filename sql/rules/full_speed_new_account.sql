@@ -43,8 +43,8 @@ select
     'account:' || account_id as group_key,
     $cap * least(1, rate_first / rate_most) * least(1, 0.5 + 0.5 * (events / panes) / (4 * $min_rate)) as strength,
     format(
-        '{:.0f} requests a minute over its first {} minutes, {:.0f} of them at the start and {:.0f} at the end: no ramp; '
-        || 'created {:.1f} days before; {} rate-limited',
+        '{:.0f} requests a minute over its first {} minutes, {:.0f} of them at the start and {:.0f} at the end: no '
+        || 'ramp; created {:.1f} days before; {} rate-limited',
         events / panes,
         span,
         rate_first,

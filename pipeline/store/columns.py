@@ -1,0 +1,36 @@
+"""The columns of panes and links as SQL: their names, and how several rows of one key become one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pipeline.fingerprint.schema import SUMS
+
+# Sums of squares of absurd token counts can leave 64 bits: they stop at the end of them instead of failing.
+_MERGED_SUMS: Final = tuple(f"least(sum({name}), 9223372036854775807)::bigint as {name}" for name in SUMS)
+
+PANE_KEY: Final = ("kind", "entity_id", "window_start")
+LINK_KEY: Final = ("source_kind", "source_id", "target_kind", "target_id")
+
+PANE_MERGE: Final = ", ".join(
+    (
+        *_MERGED_SUMS,
+        "min(first_seen) as first_seen",
+        "max(last_seen) as last_seen",
+        "tally_merge(flatten(list(tally))) as tally",
+        "sketch_merge(flatten(list(ip_sketch))) as ip_sketch",
+        "sketch_merge(flatten(list(prompt_sketch))) as prompt_sketch",
+    )
+)
+LINK_MERGE: Final = (
+    "sum(events)::bigint as events, sum(output_tokens)::bigint as output_tokens, "
+    "min(first_seen) as first_seen, max(last_seen) as last_seen"
+)
+SEEN: Final = ("events", "errors", "refused", "input_tokens", "output_tokens")
+SEEN_MERGE: Final = ", ".join(
+    (
+        "min(first_seen) as first_seen",
+        "max(last_seen) as last_seen",
+        *(f"sum({name})::bigint as {name}" for name in SEEN),
+    )
+)

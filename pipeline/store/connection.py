@@ -1,0 +1,105 @@
+"""Opens a DuckDB file as the store needs it, and says in words what stands in the way."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from pipeline.config import StoreSettings
+from pipeline.errors import StoreError, StoreLockedError, StoreVersionError
+
+_LOCKED: Final = re.compile(r"Conflicting lock is held in (.*?) \(PID (\d+)\)")
+MAX_TEMP_MB: Final = 8192
+
+
+def connect(path: Path | None, settings: StoreSettings, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """Open the file (None: in memory), with limits set and everything that SQL could reach outside it switched off.
+
+    The settings are locked by ``lock`` once the store is set up. A limit of memory is the instance's: readers and
+    the writer share ``memory_limit_mb``; a reader that opens the file alone has ``query_memory_mb``.
+
+    Raises:
+        StoreLockedError: another process has the file open.
+        StoreVersionError: a newer DuckDB wrote it.
+        StoreError: no such directory, no DuckDB file, damaged, no permission.
+    """
+    if path is not None:
+        _check_place(path, read_only=read_only)
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": settings.threads,
+        "memory_limit": f"{settings.query_memory_mb if read_only else settings.memory_limit_mb}MiB",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "python_enable_replacements": "false",
+        # Order is what queries ask for by `order by`; without it, inserts and scans use all threads and less memory.
+        "preserve_insertion_order": "false",
+        "wal_autocheckpoint": "1GiB",
+        "temp_directory": "" if path is None else f"{path}.tmp",
+        "max_temp_directory_size": f"{MAX_TEMP_MB}MiB",
+    }
+    try:
+        connection = duckdb.connect(str(path) if path else ":memory:", read_only=read_only, config=config)
+        connection.execute("set global timezone = 'UTC'")
+    except duckdb.Error as error:
+        raise explained(error, path) from error
+    return connection
+
+
+def lock(connection: duckdb.DuckDBPyConnection) -> None:
+    """No file, no network, no other setting from here on, for every connection to this instance."""
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+
+
+def _check_place(path: Path, *, read_only: bool) -> None:
+    if path.is_dir():
+        raise StoreError(f"{path}: a directory, not a store", next_step="name the file in it")
+    if read_only and not path.is_file():
+        raise StoreError(f"{path}: no store here", next_step="make one: stillwatch up, or stillwatch analyze --store P")
+    if not path.parent.is_dir():
+        raise StoreError(f"{path.parent}: no such directory", next_step=f"mkdir -p {path.parent}")
+
+
+# What DuckDB's text says → which error it is, what to do. The first that fits.
+_MEANINGS: Final[tuple[tuple[str, type[StoreError], str, str], ...]] = (
+    (
+        r"newer.*version|version.*newer",
+        StoreVersionError,
+        "written by a newer DuckDB",
+        "install the newer version again, or restore a backup",
+    ),
+    (
+        r"No space left|File too large|Disk quota",
+        StoreError,
+        "the disk is full",
+        "make room; nothing was lost, Kafka has it",
+    ),
+    (r"Out of Memory", StoreError, "out of memory", "raise store.memory_limit_mb, or make room for its .tmp"),
+    (r"Permission denied", StoreError, "permission denied", "run it as the user who owns the file"),
+    (
+        r"not a valid DuckDB|[Cc]orrupt|[Cc]hecksum|[Dd]eserializ|Invalid Error: Failure while replaying WAL",
+        StoreError,
+        "damaged, or no DuckDB file",
+        "stillwatch store restore BACKUP --store P",
+    ),
+)
+
+
+def explained(error: duckdb.Error, path: Path | None) -> StoreError:
+    """What a DuckDB error about the file as a whole means for a person."""
+    text = str(error)
+    first = text.splitlines()[0]
+    place = str(path) if path else "the store in memory"
+    locked = _LOCKED.search(text)
+    if locked:
+        return StoreLockedError(
+            f"{place}: open in process {locked[2]} ({Path(locked[1]).name})",
+            next_step="ask through it (stillwatch sql finds a running serve), or stop it first",
+        )
+    for pattern, kind, meaning, next_step in _MEANINGS:
+        if re.search(pattern, text):
+            return kind(f"{place}: {meaning} ({first})", next_step=next_step)
+    return StoreError(f"{place}: {first}", next_step="stillwatch store verify says more")

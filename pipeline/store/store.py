@@ -1,0 +1,152 @@
+"""The store's door: opens, brings up to date, hands out one transaction at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+import duckdb
+
+from pipeline.clock import Clock
+from pipeline.config import StoreSettings
+from pipeline.errors import StoreError, StoreLockedError, StoreVersionError
+from pipeline.store.connection import connect, explained, lock
+from pipeline.store.migrate import check_version, migrate, migrations, stored_version
+from pipeline.store.transaction import Transaction
+
+
+class Store:
+    """An open store. The writer is one thread; other threads read through ``query.run_query`` on the same object."""
+
+    _open: ClassVar[set[Path]] = set()
+    _open_guard: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        path: Path | None,
+        settings: StoreSettings,
+        clock: Clock,
+        *,
+        read_only: bool,
+    ) -> None:
+        self.connection = connection
+        self.path = path
+        self.settings = settings
+        self.clock = clock
+        self.read_only = read_only
+        self._in_transaction = False
+
+    @classmethod
+    def open(cls, path: Path | None, settings: StoreSettings, *, clock: Clock, read_only: bool = False) -> Store:
+        """Open the file at ``path``, made and migrated as needed; None: a store in memory that goes with the object.
+
+        Raises:
+            StoreLockedError: another process, or this one, has it open.
+            StoreVersionError: a newer version wrote it; or it is older and opened for reading only.
+            StoreError: it cannot be opened; the message says why.
+        """
+        key = path.resolve() if path is not None else None
+        with cls._open_guard:
+            if key is not None and key in cls._open:
+                raise StoreLockedError(f"{path}: open in this process already", next_step="close it first")
+            connection = connect(path, settings, read_only=read_only)
+            try:
+                _prepare(connection, path, clock, read_only=read_only)
+            except duckdb.Error as error:
+                connection.close()
+                raise explained(error, path) from error
+            except BaseException:
+                connection.close()
+                raise
+            if key is not None:
+                cls._open.add(key)
+        return cls(connection, path, settings, clock, read_only=read_only)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        self.connection.close()
+        if self.path is not None:
+            with self._open_guard:
+                self._open.discard(self.path.resolve())
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """One transaction: committed when the block ends, rolled back when anything leaves it by an exception.
+
+        The writer's thread only; not nested.
+
+        Raises:
+            StoreError: the disk is full, memory is short, or the file is damaged. Nothing of the block was kept.
+        """
+        if self.read_only:
+            raise StoreError("the store is open for reading only", next_step="stop what else has it open, then write")
+        assert not self._in_transaction, "transactions do not nest"
+        self._in_transaction = True
+        try:
+            self.connection.execute("begin transaction")
+            try:
+                yield Transaction(self.connection, self.clock.now())
+                self.connection.execute("commit")
+            except BaseException:
+                self._roll_back()
+                raise
+        except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
+            raise explained(error, self.path) from error
+        finally:
+            self._in_transaction = False
+
+    def checkpoint(self) -> None:
+        """Write the log into the file. For quiet moments: it may take a second.
+
+        Raises:
+            StoreError: the disk is full; the log still has everything.
+        """
+        try:
+            self.connection.execute("checkpoint")
+        except duckdb.TransactionException:
+            return  # a reader holds an older state: the next quiet moment will do
+        except duckdb.Error as error:
+            raise explained(error, self.path) from error
+
+    def size_bytes(self) -> int:
+        """Size of the file and of its log; 0 in memory."""
+        if self.path is None:
+            return 0
+        parts = (self.path, self.path.with_name(self.path.name + ".wal"))
+        return sum(part.stat().st_size for part in parts if part.exists())
+
+    def _roll_back(self) -> None:
+        try:
+            self.connection.execute("rollback")
+        except duckdb.TransactionException:
+            return  # a failed commit has rolled back by itself
+        except duckdb.FatalException:
+            return  # the instance refuses everything now; what led here is raised on and says so
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, path: Path | None, clock: Clock, *, read_only: bool) -> None:
+    place = str(path) if path else "the store in memory"
+    if read_only:
+        version, known = stored_version(connection), len(migrations())
+        check_version(version, known, place)
+        if version < known:
+            raise StoreVersionError(
+                f"{place}: of an older version ({version}, this one has {known}), and opened for reading only",
+                next_step="open it once for writing: stillwatch serve, or stillwatch store verify after a restore",
+            )
+    else:
+        migrate(connection, now=clock.now(), place=place)
+    lock(connection)

@@ -1,0 +1,38 @@
+-- The same as links by day (UTC); kept longer.
+create or replace view links_1d as
+select
+    day,
+    source_kind,
+    source_id,
+    target_kind,
+    target_id,
+    sum(events)::bigint as events,
+    sum(output_tokens)::bigint as output_tokens,
+    min(first_seen) as first_seen,
+    max(last_seen) as last_seen
+from (
+    select
+        day,
+        source_kind,
+        source_id,
+        target_kind,
+        target_id,
+        events,
+        output_tokens,
+        first_seen,
+        last_seen
+    from link_day
+    union all
+    select
+        time_bucket(interval '1 day', hour, timestamptz '1970-01-01 00:00:00+00') as day,
+        source_kind,
+        source_id,
+        target_kind,
+        target_id,
+        events,
+        output_tokens,
+        first_seen,
+        last_seen
+    from link_delta
+) as rows_of_both
+group by day, source_kind, source_id, target_kind, target_id;
