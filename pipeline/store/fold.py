@@ -1,9 +1,9 @@
 """Folding: what can no longer be rewritten becomes final, then moves into panes, hours and days.
 
 In two steps. Deltas become final by offset: all of a partition up to ``folded_to``, which is below what the workers
-have committed; a delta from before it is refused from then on. Their rows move later, a bucket of entities at a time and
-only those of panes that are over, so that each entity and pane moves once and no transaction is long. A row counts in
-``pane_delta`` until the transaction that moves it, and in ``pane``, ``hour`` and ``day`` from then on.
+have committed; a delta from before it is refused from then on. Their rows move later, a bucket of entities at a time
+and only those of panes that are over, so that each entity and pane moves once and no transaction is long. A row counts
+in ``pane_delta`` until the transaction that moves it, and in ``pane``, ``hour`` and ``day`` from then on.
 """
 
 from __future__ import annotations

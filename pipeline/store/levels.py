@@ -49,7 +49,7 @@ _ROWS: Final = pl.Schema(
 
 
 def note_rows(tx: Transaction, counts: pl.DataFrame) -> None:
-    """Add to the account of rows: ``level``, ``window_start``, ``bucket``, ``rows``; a window's first rows are its base."""
+    """Add ``level``, ``window_start``, ``bucket``, ``rows`` to the account of rows; a window's first are its base."""
     if counts.height == 0:
         return
     key = ["level", "window_start", "bucket"]

@@ -40,6 +40,7 @@ class Store:
         self.clock = clock
         self.read_only = read_only
         self._in_transaction = False
+        self._readers = connection.cursor()  # what readers' cursors are made from: the writer's is busy
 
     @classmethod
     def open(cls, path: Path | None, settings: StoreSettings, *, clock: Clock, read_only: bool = False) -> Store:
@@ -77,6 +78,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file. May be called twice."""
+        self._readers.close()
         self.connection.close()
         if self.path is not None:
             with self._open_guard:
@@ -107,6 +109,10 @@ class Store:
             raise explained(error, self.path) from error
         finally:
             self._in_transaction = False
+
+    def reader(self) -> duckdb.DuckDBPyConnection:
+        """A connection of one's own for reading, for any thread; the caller closes it."""
+        return self._readers.cursor()
 
     def checkpoint(self) -> None:
         """Write the log into the file. For quiet moments: it may take a second.

@@ -1,0 +1,125 @@
+"""The reader's sandbox: runs one analyst query on a cursor of its own, in a read-only transaction, within limits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.errors import QueryError
+from pipeline.store.sandbox import judge
+from pipeline.store.store import Store
+
+MAX_RESULT_BYTES: Final = 67_108_864
+_BATCH_ROWS: Final = 2_048  # DuckDB's vector: what comes at the end of the rows is not computed in vain
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Rows of a query. ``truncated``: there are more; the limit of rows, or of MAX_RESULT_BYTES, cut them."""
+
+    table: pa.Table
+    truncated: bool
+
+
+def run_query(
+    store: Store | duckdb.DuckDBPyConnection,
+    sql: str,
+    *,
+    params: Mapping[str, object] | None = None,
+    timeout_s: float,
+    max_rows: int,
+) -> Result:
+    """Run one SELECT or EXPLAIN over the views. From any thread; blocks for ``timeout_s`` and a second at most.
+
+    Sees the state as of its start and holds the writer up in nothing but the machine's cores.
+
+    Args:
+        store: an open store, or a connection that ``connection.lock`` was called on.
+        sql: the query; ``$name`` is bound from ``params``, of which those that it does not name are left out.
+        params: values for it.
+        timeout_s: after that long it is interrupted.
+        max_rows: rows at most.
+
+    Raises:
+        QueryError: it is not allowed, wrong, too slow, or needs too much memory; the message says which.
+    """
+    cursor = store.reader() if isinstance(store, Store) else store.cursor()
+    try:
+        with _deadline(cursor, timeout_s) as expired:
+            try:
+                statement = judge(cursor, sql)
+                bound = _bound(statement, params or {})
+                cursor.execute("begin transaction read only")
+                cursor.execute(statement, bound) if bound else cursor.execute(statement)
+                return _fetch(cursor, max_rows)
+            except (duckdb.Error, RuntimeError) as error:  # RuntimeError: Arrow's, of an interrupted stream
+                raise _told(error, timed_out=expired.is_set(), timeout_s=timeout_s) from error
+    finally:
+        cursor.close()  # ends the transaction
+
+
+@contextmanager
+def _deadline(cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[threading.Event]:
+    """Interrupt the cursor when the time is up, again and again: an interrupt between two steps is lost."""
+    expired, ended = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        left = timeout_s
+        while not ended.wait(left):
+            expired.set()
+            cursor.interrupt()
+            left = 0.05
+
+    watcher = threading.Thread(target=watch, name="query-deadline", daemon=True)
+    watcher.start()
+    try:
+        yield expired
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _bound(statement: duckdb.Statement, params: Mapping[str, object]) -> dict[str, object]:
+    wanted = set(statement.named_parameters)
+    missing = sorted(wanted - set(params))
+    if missing:
+        raise QueryError(
+            f"no value for {', '.join('$' + name for name in missing)}",
+            next_step=f"add --param {missing[0]}=VALUE",
+        )
+    return {name: params[name] for name in wanted}
+
+
+def _fetch(cursor: duckdb.DuckDBPyConnection, max_rows: int) -> Result:
+    reader = cursor.to_arrow_reader(min(_BATCH_ROWS, max_rows + 1))
+    batches: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in reader:
+        room = max_rows - rows
+        if batch.num_rows > room or size > MAX_RESULT_BYTES:
+            kept = batch.slice(0, room if size <= MAX_RESULT_BYTES else 0)
+            return Result(pa.Table.from_batches([*batches, kept], reader.schema), truncated=True)
+        batches.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+    return Result(pa.Table.from_batches(batches, reader.schema), truncated=False)
+
+
+def _told(error: Exception, *, timed_out: bool, timeout_s: float) -> QueryError:
+    text = str(error)
+    if timed_out:
+        return QueryError(
+            f"the query took longer than {timeout_s:g} s and was stopped",
+            next_step="ask about a shorter time, or filter by kind and entity_id",
+        )
+    if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
+        return QueryError("the query needs more memory than it may have", next_step="aggregate or filter earlier")
+    if isinstance(error, duckdb.PermissionException):
+        return QueryError(text.splitlines()[0], next_step="files, network and settings are out of reach here")
+    return QueryError(text, next_step="`describe VIEW` shows a view's columns; docs/sql.md explains them")
