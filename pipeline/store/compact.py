@@ -1,0 +1,69 @@
+"""Merges rows of one key that folding added one after another, a bucket of one window at a time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from pipeline.store.levels import BUCKETS, LEVELS, WHOLE
+from pipeline.store.transaction import Transaction
+
+MIN_ADDED: Final = 5_000  # fewer rows are not worth a rewrite while their window still fills
+_CLOSED_FOR: Final = timedelta(hours=1)  # late events are few after that
+
+
+def compact(tx: Transaction, watermark: datetime | None, *, min_added: int = MIN_ADDED) -> int | None:
+    """Merge the bucket that gains most, if one is due; return how many rows went away. None: none is due.
+
+    Due is one whose rows doubled since they were merged, so that each row is rewritten about twice in its life however
+    often is folded; and one whose window is over, once.
+    """
+    closed = None if watermark is None else watermark - _CLOSED_FOR
+    row = tx.execute(
+        """
+        select level, window_start, bucket, base + added
+        from window_rows
+        where
+            bucket <> $whole
+            and added > 0
+            and (
+                added >= greatest(base, $min_added)
+                or window_start + case level
+                    when 'hour' then interval '1 hour'
+                    when 'link_hour' then interval '1 hour'
+                    when 'day' then interval '1 day'
+                    when 'link_day' then interval '1 day'
+                    else interval '1000 years' -- the one window for all time never ends
+                end <= $closed::timestamptz
+            )
+        order by added desc, level, window_start, bucket
+        limit 1
+        """,
+        {"whole": WHOLE, "min_added": min_added, "closed": closed},
+    ).fetchone()
+    return None if row is None else _merge(tx, *row)
+
+
+def _merge(tx: Transaction, level_name: str, window_start: datetime, bucket: int, before: int) -> int:
+    level = LEVELS[level_name]
+    where = f"hash({level.entity}) % {BUCKETS} = $bucket"
+    bound: dict[str, object] = {"bucket": bucket}
+    if level.window is not None:
+        where += f" and {level.window} = $window"
+        bound["window"] = window_start
+    key = ", ".join(level.key)
+    tx.execute(
+        f"create or replace temp table compacted as select {key}, {level.merge} "  # noqa: S608 - names of our own
+        f"from {level.table} where {where} group by {key}",
+        bound,
+    )
+    tx.execute(f"delete from {level.table} where {where}", bound)  # noqa: S608
+    tx.execute(f"insert into {level.table} by name select * from compacted")  # noqa: S608
+    [after] = tx.execute("select count(*) from compacted").fetchone() or (0,)
+    tx.execute("drop table compacted")
+    tx.execute(
+        "update window_rows set base = $after, added = 0 "
+        "where level = $level and window_start = $window and bucket = $bucket",
+        {"after": after, "level": level_name, "window": window_start, "bucket": bucket},
+    )
+    return int(before - after)

@@ -1,0 +1,73 @@
+"""Keeps the store small and quick between applications: fold, merge, expire, checkpoint, a short piece at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+
+from pipeline.store.compact import compact
+from pipeline.store.fold import Folder
+from pipeline.store.retention import expire
+from pipeline.store.store import Store
+
+EXPIRE_EVERY_S: Final = 600.0
+
+Work = Literal["folded", "merged", "expired", "checkpointed"]
+
+
+@dataclass(slots=True)
+class Upkeep:
+    """Call ``turn`` from the writer's thread when nothing else is due; each is a transaction of about a second at most.
+
+    Keeps only when each kind of work was last looked for; whatever is cut off is taken up by the next one.
+    """
+
+    store: Store
+    folder: Folder = field(default_factory=Folder)
+    _due_s: dict[str, float] = field(default_factory=dict)
+
+    def turn(self, watermark: datetime | None) -> Work | None:
+        """Do the most urgent piece of work that is due; None: nothing is.
+
+        Raises:
+            StoreError: the disk is full, or memory short; nothing of this turn was kept.
+        """
+        if self._due("fold") and self._fold(watermark):
+            return "folded"
+        if self._due("merge"):
+            with self.store.transaction() as tx:
+                if compact(tx, watermark) is not None:
+                    return "merged"
+            self._rest("merge", self.store.settings.fold_every_s)
+        if self._due("expire"):
+            with self.store.transaction() as tx:
+                gone = expire(tx, self.store.settings)
+            if not gone.more:
+                self._rest("expire", EXPIRE_EVERY_S)
+            if gone.rows:
+                return "expired"
+        if self._due("checkpoint"):
+            first = "checkpoint" not in self._due_s
+            self._rest("checkpoint", self.store.settings.checkpoint_every_s)
+            if not first:
+                self.store.checkpoint()
+                return "checkpointed"
+        return None
+
+    def _fold(self, watermark: datetime | None) -> bool:
+        try:
+            with self.store.transaction() as tx:
+                folded = self.folder.turn(tx, watermark)
+        except BaseException:
+            self.folder.forget()
+            raise
+        if not folded.more:
+            self._rest("fold", self.store.settings.fold_every_s)
+        return folded.rows > 0
+
+    def _due(self, work: str) -> bool:
+        return self.store.clock.monotonic() >= self._due_s.get(work, float("-inf"))
+
+    def _rest(self, work: str, seconds: float) -> None:
+        self._due_s[work] = self.store.clock.monotonic() + seconds
