@@ -2,7 +2,7 @@
 create or replace view accounts as
 select
     coalesce(seen.account_id, account_fact.account_id) as account_id,
-    account_fact.created_at,
+    account_fact.created_at, -- as told; null: not known
     account_fact.plan,
     account_fact.quota,
     account_fact.payment_hash,
@@ -10,11 +10,11 @@ select
     account_fact.organisation,
     account_fact.country,
     account_fact.status,
-    account_fact.cleared_reason,
-    account_fact.updated_at,
+    account_fact.cleared_reason, -- why a person cleared it: it is not named then
+    account_fact.updated_at, -- when the facts were last told
     seen.first_seen,
     seen.last_seen,
-    coalesce(seen.events, 0) as events,
+    coalesce(seen.events, 0) as events, -- requests
     coalesce(seen.errors, 0) as errors,
     coalesce(seen.refused, 0) as refused,
     coalesce(seen.input_tokens, 0) as input_tokens,

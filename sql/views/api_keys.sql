@@ -2,9 +2,9 @@
 create or replace view api_keys as
 select
     target_id as api_key_id,
-    arg_max(source_id, events) as account_id,
-    count(*) as accounts,
-    sum(events)::bigint as events,
+    arg_max(source_id, events) as account_id, -- the one that used it most
+    count(*) as accounts, -- how many used it
+    sum(events)::bigint as events, -- requests
     sum(output_tokens)::bigint as output_tokens,
     min(first_seen) as first_seen,
     max(last_seen) as last_seen

@@ -3,36 +3,36 @@
 -- distinct_prompts are estimates; tally is for tally_quantile(tally, 1 input tokens | 2 output tokens | 3 latency, q).
 create or replace view fingerprints_1h as
 select
-    kind,
-    entity_id,
-    window_start,
-    least(sum(events), 9223372036854775807)::bigint as events,
-    least(sum(errors), 9223372036854775807)::bigint as errors,
-    least(sum(rate_limited), 9223372036854775807)::bigint as rate_limited,
-    least(sum(refused), 9223372036854775807)::bigint as refused,
+    kind, -- account, api_key, end_user, template, system_prompt, client, network, reasoning_blob
+    entity_id, -- templates, system prompts and blobs: 16 hexadecimal digits of a hash
+    window_start, -- UTC
+    least(sum(events), 9223372036854775807)::bigint as events, -- requests
+    least(sum(errors), 9223372036854775807)::bigint as errors, -- status 400 and above
+    least(sum(rate_limited), 9223372036854775807)::bigint as rate_limited, -- status 429
+    least(sum(refused), 9223372036854775807)::bigint as refused, -- by policy
     least(sum(input_tokens), 9223372036854775807)::bigint as input_tokens,
     least(sum(output_tokens), 9223372036854775807)::bigint as output_tokens,
     least(sum(cached_tokens), 9223372036854775807)::bigint as cached_tokens,
     least(sum(reasoning_tokens), 9223372036854775807)::bigint as reasoning_tokens,
-    least(sum(input_tokens_sq), 9223372036854775807)::bigint as input_tokens_sq,
-    least(sum(output_tokens_sq), 9223372036854775807)::bigint as output_tokens_sq,
-    least(sum(latency_ms), 9223372036854775807)::bigint as latency_ms,
-    least(sum(latency_events), 9223372036854775807)::bigint as latency_events,
-    least(sum(single_turn), 9223372036854775807)::bigint as single_turn,
-    least(sum(tool_events), 9223372036854775807)::bigint as tool_events,
+    least(sum(input_tokens_sq), 9223372036854775807)::bigint as input_tokens_sq, -- squared
+    least(sum(output_tokens_sq), 9223372036854775807)::bigint as output_tokens_sq, -- squared
+    least(sum(latency_ms), 9223372036854775807)::bigint as latency_ms, -- sum
+    least(sum(latency_events), 9223372036854775807)::bigint as latency_events, -- requests that told their latency
+    least(sum(single_turn), 9223372036854775807)::bigint as single_turn, -- of two messages at most
+    least(sum(tool_events), 9223372036854775807)::bigint as tool_events, -- tools were offered
     least(sum(streamed), 9223372036854775807)::bigint as streamed,
-    least(sum(sampled_n), 9223372036854775807)::bigint as sampled_n,
-    least(sum(logprobs), 9223372036854775807)::bigint as logprobs,
-    least(sum(seeded), 9223372036854775807)::bigint as seeded,
-    least(sum(capped), 9223372036854775807)::bigint as capped,
-    min(first_seen) as first_seen,
-    max(last_seen) as last_seen,
-    sum(latency_ms)::double / 3600000 as in_flight,
-    sketch_distinct(sketch_merge(flatten(list(ip_sketch)))) as distinct_ips,
-    sketch_distinct(sketch_merge(flatten(list(prompt_sketch)))) as distinct_prompts,
-    tally_merge(flatten(list(tally))) as tally,
-    sketch_merge(flatten(list(ip_sketch))) as ip_sketch,
-    sketch_merge(flatten(list(prompt_sketch))) as prompt_sketch
+    least(sum(sampled_n), 9223372036854775807)::bigint as sampled_n, -- n > 1
+    least(sum(logprobs), 9223372036854775807)::bigint as logprobs, -- asked for log probabilities
+    least(sum(seeded), 9223372036854775807)::bigint as seeded, -- gave a seed
+    least(sum(capped), 9223372036854775807)::bigint as capped, -- ended at max_tokens
+    min(first_seen) as first_seen, -- event time of the first request
+    max(last_seen) as last_seen, -- event time of the last
+    sum(latency_ms)::double / 3600000 as in_flight, -- requests at a time, on average
+    sketch_distinct(sketch_merge(flatten(list(ip_sketch)))) as distinct_ips, -- estimate
+    sketch_distinct(sketch_merge(flatten(list(prompt_sketch)))) as distinct_prompts, -- estimate, from the last user message
+    tally_merge(flatten(list(tally))) as tally, -- for tally_quantile and tally_counts
+    sketch_merge(flatten(list(ip_sketch))) as ip_sketch, -- for sketch_merge and sketch_distinct
+    sketch_merge(flatten(list(prompt_sketch))) as prompt_sketch -- likewise
 from (
     select
         kind,

@@ -1,12 +1,12 @@
 -- The same as links by day (UTC); kept longer.
 create or replace view links_1d as
 select
-    day,
-    source_kind,
+    day, -- start of the day, UTC
+    source_kind, -- account or api_key
     source_id,
-    target_kind,
+    target_kind, -- template, system_prompt, client, network, api_key, end_user, reasoning_blob, model, asn
     target_id,
-    sum(events)::bigint as events,
+    sum(events)::bigint as events, -- requests
     sum(output_tokens)::bigint as output_tokens,
     min(first_seen) as first_seen,
     max(last_seen) as last_seen
