@@ -45,8 +45,8 @@ $ stillwatch sql --saved who_shares_template --param hours=72
 ```
 
 A query is one SELECT (or EXPLAIN) in a read-only transaction, without files, network or settings in reach; it ends
-after `store.query_timeout_s`, and gives `store.query_rows` rows at most and says so when there are more. All times are UTC.
-Filter by `window_start` or `hour`, `kind` and `entity_id`: these reach the tables behind the views.
+after `store.query_timeout_s`, and gives `store.query_rows` rows at most and says so when there are more. All times are
+UTC. Filter by `window_start` or `hour`, `kind` and `entity_id`: these reach the tables behind the views.
 """
 
 

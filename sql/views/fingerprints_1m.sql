@@ -17,7 +17,7 @@ select
     least(sum(input_tokens_sq), 9223372036854775807)::bigint as input_tokens_sq, -- squared
     least(sum(output_tokens_sq), 9223372036854775807)::bigint as output_tokens_sq, -- squared
     least(sum(latency_ms), 9223372036854775807)::bigint as latency_ms, -- sum
-    least(sum(latency_events), 9223372036854775807)::bigint as latency_events, -- requests that told their latency
+    least(sum(latency_events), 9223372036854775807)::bigint as latency_events, -- that told it
     least(sum(single_turn), 9223372036854775807)::bigint as single_turn, -- of two messages at most
     least(sum(tool_events), 9223372036854775807)::bigint as tool_events, -- tools were offered
     least(sum(streamed), 9223372036854775807)::bigint as streamed,
@@ -27,9 +27,9 @@ select
     least(sum(capped), 9223372036854775807)::bigint as capped, -- ended at max_tokens
     min(first_seen) as first_seen, -- event time of the first request
     max(last_seen) as last_seen, -- event time of the last
-    sum(latency_ms)::double / 60000 as in_flight, -- requests at a time, on average
-    sketch_distinct(sketch_merge(flatten(list(ip_sketch)))) as distinct_ips, -- estimate
-    sketch_distinct(sketch_merge(flatten(list(prompt_sketch)))) as distinct_prompts, -- estimate, from the last user message
+    sum(latency_ms)::double / 60000 as in_flight, -- on average
+    sketch_distinct(sketch_merge(flatten(list(ip_sketch)))) as distinct_ips, -- estimate; accounts and keys
+    sketch_distinct(sketch_merge(flatten(list(prompt_sketch)))) as distinct_prompts, -- estimate; accounts and keys
     tally_merge(flatten(list(tally))) as tally, -- for tally_quantile and tally_counts
     sketch_merge(flatten(list(ip_sketch))) as ip_sketch, -- for sketch_merge and sketch_distinct
     sketch_merge(flatten(list(prompt_sketch))) as prompt_sketch -- likewise
