@@ -49,7 +49,12 @@ def migrations(directory: Path | None = None) -> list[Migration]:
 
 def stored_version(connection: duckdb.DuckDBPyConnection) -> int:
     """Version of a database; 0: empty."""
-    tables = {row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    tables = {
+        row[0]
+        for row in connection.execute(
+            "select table_name from duckdb_tables() where database_name = current_database()"
+        ).fetchall()
+    }
     if "schema_version" not in tables:
         if tables:
             raise StoreError(

@@ -101,10 +101,10 @@ class Store:
             self.connection.execute("begin transaction")
             try:
                 yield Transaction(self.connection, self.clock.now())
-                self.connection.execute("commit")
             except BaseException:
                 self._roll_back()
                 raise
+            self._commit()
         except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
             raise explained(error, self.path) from error
         finally:
@@ -133,6 +133,13 @@ class Store:
             return 0
         parts = (self.path, self.path.with_name(self.path.name + ".wal"))
         return sum(part.stat().st_size for part in parts if part.exists())
+
+    def _commit(self) -> None:
+        try:
+            self.connection.execute("commit")
+        except duckdb.Error as error:
+            self._roll_back()
+            raise explained(error, self.path) from error
 
     def _roll_back(self) -> None:
         try:

@@ -49,7 +49,10 @@ _CHECKS: Final = (
     group by pane_delta.source_partition, pane_delta.from_offset
     """,
     """
-    select format('{} of {}: {} events by minute, {} by hour', kind, window_start, by_minute.events, by_hour.events)
+    select format(
+        '{} of {}: {} events by minute, {} by hour',
+        kind, window_start, coalesce(by_minute.events, 0), coalesce(by_hour.events, 0)
+    )
     from (
         select kind, time_bucket(interval '1 hour', window_start, timestamptz '1970-01-01 00:00:00+00') as window_start,
             sum(events)::bigint as events
@@ -65,7 +68,10 @@ _CHECKS: Final = (
         )
     """,
     """
-    select format('{} of {}: {} events by hour, {} by day', kind, window_start, by_hour.events, by_day.events)
+    select format(
+        '{} of {}: {} events by hour, {} by day',
+        kind, window_start, coalesce(by_hour.events, 0), coalesce(by_day.events, 0)
+    )
     from (
         select kind, time_bucket(interval '1 day', window_start, timestamptz '1970-01-01 00:00:00+00') as window_start,
             sum(events)::bigint as events
@@ -81,7 +87,10 @@ _CHECKS: Final = (
         )
     """,
     """
-    select format('links to {} on {}: {} events by hour, {} by day', target_kind, day, by_hour.events, by_day.events)
+    select format(
+        'links to {} on {}: {} events by hour, {} by day',
+        target_kind, day, coalesce(by_hour.events, 0), coalesce(by_day.events, 0)
+    )
     from (
         select target_kind, time_bucket(interval '1 day', hour, timestamptz '1970-01-01 00:00:00+00') as day,
             sum(events)::bigint as events

@@ -1,0 +1,95 @@
+"""The shipped SQL: saved questions run in the sandbox, functions agree with the worker's, the reference is current."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.saved import SavedQuery, saved_queries
+from pipeline.fingerprint.schema import SUMS
+from pipeline.fingerprint.sketch import sketch_distinct, tally_counts, tally_quantile
+from pipeline.store import Store, apply_accounts, apply_dead_letters, apply_deltas
+from pipeline.store.query import run_query
+from tests.store.made import Event, delta, memory_store, rows
+from tests.store.test_inputs import letters
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    made = memory_store()
+    with made.transaction() as tx:
+        events = [Event(f"a{n % 9}", n * 0.5, tokens=n % 300) for n in range(2000)]
+        apply_deltas(tx, [delta(0, 9, events, duplicates=3)])
+        apply_accounts(tx, [{"account_id": f"a{n}", "created_at": "2026-01-05T11:00:00Z"} for n in range(9)])
+        apply_dead_letters(tx, letters(1, 2))
+    return made
+
+
+@pytest.mark.parametrize("query", saved_queries(), ids=lambda query: query.name)
+def test_saved_queries_answer(store: Store, query: SavedQuery) -> None:
+    assert query.question.endswith("?")
+    found = run_query(store, query.sql, params=query.defaults, timeout_s=20, max_rows=1000).table
+    expected_empty = {"keys_from_many_networks", "rare_shared_clients"}  # one network, one client for all
+    assert (found.num_rows == 0) == (query.name in expected_empty)
+
+
+def test_saved_queries_take_parameters(store: Store) -> None:
+    by_name = {query.name: query for query in saved_queries()}
+    one = by_name["account_by_hour"]
+    answered = run_query(store, one.sql, params={**one.defaults, "account": "a3"}, timeout_s=20, max_rows=1000).table
+    assert set(answered.column("account_id").to_pylist()) == {"a3"}
+    keys = by_name["keys_from_many_networks"]
+    assert run_query(store, keys.sql, params={**keys.defaults, "networks": 1}, timeout_s=20, max_rows=99).table.num_rows
+
+
+def test_an_empty_store_answers_them_too() -> None:
+    with memory_store() as empty:
+        for query in saved_queries():
+            run_query(empty, query.sql, params=query.defaults, timeout_s=20, max_rows=10)
+
+
+def test_functions_agree_with_the_workers(store: Store) -> None:
+    found = rows(
+        store,
+        "select tally, prompt_sketch, tally_quantile(tally, 2, 0.5), tally_quantile(tally, 3, 0.99),"
+        " tally_quantile(tally, 4, 0.5), sketch_distinct(prompt_sketch), tally_counts(tally, 1)"
+        " from fingerprints_1h where kind = 'account'",
+    )
+    assert len(found) == 9
+    for tally, sketch, median, high, language, distinct, counts in found:
+        assert median == pytest.approx(tally_quantile(tally, 2, 0.5))
+        assert high == pytest.approx(tally_quantile(tally, 3, 0.99))
+        assert language is None
+        assert distinct == pytest.approx(sketch_distinct(sketch))
+        assert {entry["bucket"]: entry["count"] for entry in counts} == tally_counts(tally, 1)
+
+
+def test_every_sum_is_in_the_views(store: Store) -> None:
+    for view in ("fingerprints_1m", "fingerprints_1h", "fingerprints_1d"):
+        columns = [row[0] for row in rows(store, f"select column_name from (describe {view})")]
+        assert set(SUMS) < set(columns)
+
+
+@pytest.mark.parametrize("view", ["fingerprints_1m", "fingerprints_1h", "links"])
+def test_filters_reach_the_tables(store: Store, view: str) -> None:
+    time, entity = ("hour", "source_id") if view == "links" else ("window_start", "entity_id")
+    plan = rows(
+        store,
+        f"explain select events from {view} where {entity} = 'a1' and {time} >= timestamptz '2026-01-05 12:00:00+00'",
+    )[0][1]
+    scans = plan.split("SEQ_SCAN")[1:]
+    assert scans
+    assert all(f"{entity}='a1'" in scan.replace("\n", "").replace(" ", "") for scan in scans)
+
+
+def test_the_reference_is_current() -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/gen_sql_docs.py", "--check"],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}: run make docs"
