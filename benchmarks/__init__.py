@@ -1,0 +1,1 @@
+"""What Stillwatch costs, measured on the machine at hand: `make bench`."""
