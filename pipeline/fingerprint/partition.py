@@ -122,6 +122,14 @@ class PartitionState:
         due = now_s - self._emitted_s >= HEARTBEAT_S or (idle and not self._told_idle) or not self._emitted_once
         if not moved and not due:
             return None
+        return self._delta(generation, committed, idle=idle)
+
+    def close(self, *, generation: int, committed: int) -> Delta:
+        """What is left as a last delta that says: nothing more will come. For input that ends, such as files."""
+        return self._delta(generation, committed, idle=True)
+
+    def _delta(self, generation: int, committed: int, *, idle: bool) -> Delta:
+        now_s = self._clock.monotonic()
         panes, links = (
             aggregate(pl.concat(self._pending, rechunk=True)) if self._pending else (PANES.to_frame(), LINKS.to_frame())
         )

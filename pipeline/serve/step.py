@@ -1,0 +1,137 @@
+"""One turn of the writer: deltas, dead letters, facts, rules, alerts and offsets in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pipeline import logs
+from pipeline.alerts.delivery import Outcome, mark_outcomes
+from pipeline.alerts.lifecycle import update_alerts
+from pipeline.clock import Clock
+from pipeline.config import Settings
+from pipeline.detect import Detector
+from pipeline.faults import hit
+from pipeline.metrics import Metrics
+from pipeline.rules.load import RuleSet
+from pipeline.rules.run import RuleAbortedError
+from pipeline.serve.intake import Intake
+from pipeline.store import (
+    Applied,
+    Store,
+    Transaction,
+    apply_accounts,
+    apply_dead_letters,
+    apply_deltas,
+    progress,
+    read_words,
+    set_offsets,
+)
+from pipeline.store.accounts import check_accounts
+
+_log = logs.get("serve")
+
+
+@dataclass(slots=True)
+class Stepper:
+    """Takes one intake after the other into the store. The writer's thread only.
+
+    Used by ``serve`` and by ``analyze``: what is found does not depend on who hands the deltas in.
+    """
+
+    store: Store
+    rules: RuleSet
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    partitions: int
+    watermark: datetime | None = None
+    stalled: tuple[int, ...] = ()
+    _detector: Detector = field(init=False)
+    _heard_s: dict[int, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._detector = Detector(self.settings, self.rules, self.clock, self.metrics)
+        self._heard_s = dict.fromkeys(range(self.partitions), self.clock.monotonic())
+
+    def step(self, intake: Intake, outcomes: Sequence[Outcome] = (), epoch: str = "") -> Applied:
+        """Apply all of it or nothing.
+
+        Raises:
+            StoreError: the disk is full or memory short; nothing was kept, and the same intake may be handed in again.
+        """
+        # A rule that fails takes its transaction along, then rests: one repetition a rule at most.
+        for _ in range(len(self.rules)):
+            try:
+                return self._once(intake, outcomes, epoch)
+            except RuleAbortedError as error:
+                _log.warning("transaction_repeated", rule=error.rule_id)
+        return self._once(intake, outcomes, epoch)
+
+    def _once(self, intake: Intake, outcomes: Sequence[Outcome], epoch: str) -> Applied:
+        begun_s = self.clock.monotonic()
+        with self.store.transaction() as tx:
+            applied = self._apply(tx, intake, epoch)
+            if outcomes:
+                mark_outcomes(tx, outcomes)
+            hit("serve.applied")
+            for partition in applied.words:
+                self._heard_s[partition] = begun_s
+            self._advance(tx, begun_s)
+            if self.watermark is not None:
+                result = self._detector.run(tx, watermark=self.watermark, changed_since=applied.changed_since)
+                update_alerts(
+                    tx, result, now=self.clock.now(), settings=self.settings, metrics=self.metrics, rules=self.rules
+                )
+            hit("serve.evaluated")
+        hit("serve.committed")
+        self._measure(applied, begun_s)
+        return applied
+
+    def _apply(self, tx: Transaction, intake: Intake, epoch: str) -> Applied:
+        # Facts first: rules that run in this transaction see them.
+        self._apply_accounts(tx, intake.accounts)
+        applied = apply_deltas(tx, intake.deltas)
+        apply_dead_letters(tx, intake.dead_letters)
+        if intake.offsets:
+            set_offsets(tx, intake.offsets, epoch)
+        for hole in applied.holes:
+            _log.error("hole", partition=hole.partition, expected=hole.expected, found=hole.found)
+        for refused in applied.refused:
+            _log.warning("delta_refused", partition=refused.delta.partition, reason=refused.reason)
+        return applied
+
+    def _apply_accounts(self, tx: Transaction, rows: Sequence[Mapping[str, object]]) -> None:
+        if not rows:
+            return
+        checked = check_accounts(rows)
+        for problem in checked.problems:
+            _log.warning("account_facts_refused", problem=problem)
+        if checked.frame.height:
+            apply_accounts(tx, checked.frame)
+
+    def _advance(self, tx: Transaction, now_s: float) -> None:
+        reached = progress(
+            read_words(tx).values(),
+            partitions=self.partitions,
+            lateness_s=self.settings.worker.lateness_s,
+            heard_s=self._heard_s,
+            now_s=now_s,
+            previous=self.watermark,
+        )
+        self.watermark, self.stalled = reached.watermark, reached.stalled
+
+    def _measure(self, applied: Applied, begun_s: float) -> None:
+        self.metrics.count("serve_deltas", applied.applied)
+        self.metrics.count("serve_holes", len(applied.holes))
+        for refused in applied.refused:
+            self.metrics.count("serve_deltas_refused", reason=refused.reason)
+        self.metrics.observe("serve_apply_seconds", self.clock.monotonic() - begun_s)
+        if applied.oldest_emitted_at is not None:
+            seen_s = (self.clock.now() - applied.oldest_emitted_at).total_seconds()
+            self.metrics.observe("visible_seconds", max(0.0, seen_s))
+        if self.watermark is not None:
+            self.metrics.set("serve_watermark_seconds", self.watermark.timestamp())
+            self.metrics.set("serve_watermark_age_seconds", (self.clock.now() - self.watermark).total_seconds())
+        self.metrics.set("serve_stalled_partitions", len(self.stalled))
