@@ -1,0 +1,238 @@
+"""The serving process: internal topics in, the store written, alerts out, HTTP answered."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+
+from kafka import KafkaConsumer, TopicPartition
+
+from pipeline import logs
+from pipeline.alerts.delivery import Deliverer, due, pending
+from pipeline.broker import check_broker, ensure_topics, kafka_options, topic_epoch
+from pipeline.clock import Clock
+from pipeline.config import Settings
+from pipeline.errors import StillwatchError, StoreError
+from pipeline.faults import hit
+from pipeline.metrics import Metrics
+from pipeline.rules.load import load_rules
+from pipeline.serve.delivery import DeliveryThread
+from pipeline.serve.http import HttpServer
+from pipeline.serve.intake import Intake, IntakeReader
+from pipeline.serve.state import Seen, ServeState
+from pipeline.serve.step import Stepper
+from pipeline.serve.view import Backup, Command, ImportAccounts
+from pipeline.store import Store, new_epoch, next_offsets, stored_epochs
+from pipeline.store.backup import backup
+from pipeline.store.upkeep import Upkeep
+
+HEALTH_EVERY_S = 1.0
+RETRY_AFTER_S = 2.0  # a full disk is looked at again so often
+
+_log = logs.get("serve")
+
+
+def run_serve(settings: Settings, *, clock: Clock, metrics: Metrics, stop: threading.Event) -> None:
+    """Serve until ``stop`` is set; then finish the transaction at hand and close.
+
+    Raises:
+        BrokerUnavailableError: no broker at the start. One that goes away later is waited for.
+        StoreLockedError: another process has the store open: a second ``serve``.
+        StoreError: the store cannot be used.
+        ConfigError: a rule file is wrong, or the address cannot be listened at.
+    """
+    rules = load_rules(settings.rules)
+    check_broker(settings)
+    ensure_topics(settings)
+    with ExitStack() as stack:
+        settings.store.path.parent.mkdir(parents=True, exist_ok=True)
+        store = stack.enter_context(Store.open(settings.store.path, settings.store, clock=clock))
+        consumer = stack.enter_context(closing(_consumer(settings)))
+        assigned = _assign(consumer, settings)
+        epoch = "/".join(topic_epoch(settings, topic) for topic in _topics(settings))
+        _begin_epoch(store, epoch)
+        _seek(consumer, store, assigned)
+        partitions = sum(item.topic == settings.topics.fingerprints for item in assigned)
+        stepper = Stepper(store, rules, settings, clock, metrics, partitions)
+        state = ServeState(store, settings)
+        commands: queue.SimpleQueue[tuple[Command, Future[Mapping[str, object]]]] = state.commands
+        delivery = DeliveryThread(Deliverer(settings.webhook, clock, metrics))
+        stack.callback(delivery.close, settings.webhook.timeout_s)
+        stack.enter_context(HttpServer(settings, metrics, state))
+        loop = _Loop(
+            settings=settings,
+            clock=clock,
+            metrics=metrics,
+            store=store,
+            stepper=stepper,
+            consumer=consumer,
+            delivery=delivery,
+            state=state,
+            epoch=epoch,
+            stop=stop,
+        )
+        _log.info("serving", store=str(settings.store.path), partitions=partitions)
+        while not stop.is_set():
+            loop.turn()
+            _run_commands(commands, store, stepper, epoch)
+    _log.info("stopped")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Loop:
+    """What the writer does again and again; holds an intake that could not be stored yet."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    store: Store
+    stepper: Stepper
+    consumer: KafkaConsumer
+    delivery: DeliveryThread
+    state: ServeState
+    epoch: str
+    stop: threading.Event
+    _reader: IntakeReader = field(init=False)
+    _upkeep: Upkeep = field(init=False)
+    _stuck: Intake | None = None
+    _retry_at_s: float = float("-inf")
+    _health_at_s: float = float("-inf")
+    _stepped_at_s: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self._reader = IntakeReader(self.settings.topics)
+        self._upkeep = Upkeep(self.store)
+
+    def turn(self) -> None:
+        """Read, apply, deliver, tidy up: once, each only if there is something to do."""
+        if self._stuck is None:
+            intake = self._read()
+        elif self.clock.monotonic() >= self._retry_at_s:
+            intake, self._stuck = self._stuck, None
+        else:
+            self.stop.wait(0.1)
+            return
+        outcomes = self.delivery.collect()
+        now_s = self.clock.monotonic()
+        if not intake.empty or outcomes or now_s - self._stepped_at_s >= HEALTH_EVERY_S:
+            hit("serve.assembled")
+            self._stepped_at_s = now_s
+            try:
+                self.stepper.step(intake, outcomes, self.epoch)
+            except StoreError as error:
+                # Nothing was kept: the same intake again later. Reading stops meanwhile, so memory does not grow.
+                _log.error("store_failed", error=str(error))
+                self._stuck, self._retry_at_s = intake, now_s + RETRY_AFTER_S
+                self.state.fail(str(error))
+                return
+        self._deliver()
+        if intake.empty:
+            self._tidy()
+        self._observe(now_s)
+
+    def _read(self) -> Intake:
+        wait_ms = round(self.settings.serve.apply_every_s * 1000)
+        polled = self.consumer.poll(timeout_ms=wait_ms, max_records=self.settings.serve.batch_deltas)
+        intake = self._reader.read(record for records in polled.values() for record in records)
+        for error in intake.corrupt:
+            self.metrics.count("serve_corrupt_messages")
+            _log.error("corrupt_message", topic=error.topic, partition=error.partition, offset=error.offset)
+        return intake
+
+    def _deliver(self) -> None:
+        if self.settings.webhook.url is None or not self.delivery.idle:
+            return
+        endpoint = self.delivery.deliverer.endpoint
+        self.delivery.offer(due(self.store.connection, self.clock.now(), endpoint=endpoint))
+
+    def _tidy(self) -> None:
+        try:
+            self._upkeep.turn(self.stepper.watermark)
+        except StoreError as error:
+            _log.error("upkeep_failed", error=str(error))
+
+    def _observe(self, now_s: float) -> None:
+        if now_s - self._health_at_s < HEALTH_EVERY_S:
+            return
+        self._health_at_s = now_s
+        lag: dict[str, int] = {}
+        for item in self.consumer.assignment():
+            end = self.consumer.highwater(item)
+            behind = 0 if end is None else max(0, end - self.consumer.position(item))
+            lag[item.topic] = lag.get(item.topic, 0) + behind
+        for topic, messages in lag.items():
+            self.metrics.set("serve_lag_messages", messages, topic=topic)
+        waiting = pending(self.store.connection)
+        self.metrics.set("webhook_outbox_pending", waiting)
+        self.metrics.set("store_bytes", self.store.size_bytes())
+        self.state.observe(Seen(self.stepper.watermark, self.stepper.stalled, lag, waiting))
+
+
+def _run_commands(
+    commands: queue.SimpleQueue[tuple[Command, Future[Mapping[str, object]]]],
+    store: Store,
+    stepper: Stepper,
+    epoch: str,
+) -> None:
+    while True:
+        try:
+            command, future = commands.get_nowait()
+        except queue.Empty:
+            return
+        try:
+            match command:
+                case ImportAccounts(rows):
+                    stepper.step(Intake(accounts=rows), epoch=epoch)
+                    future.set_result({"accounts": len(rows)})
+                case Backup(target):
+                    backup(store, target)
+                    future.set_result({"target": str(target)})
+        except StillwatchError as error:
+            future.set_exception(error)
+
+
+def _topics(settings: Settings) -> tuple[str, ...]:
+    return (settings.topics.fingerprints, settings.topics.dead_letter, settings.topics.accounts)
+
+
+def _consumer(settings: Settings) -> KafkaConsumer:
+    return KafkaConsumer(
+        **kafka_options(settings.kafka),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=8_388_608,
+        fetch_max_bytes=67_108_864,
+    )
+
+
+def _assign(consumer: KafkaConsumer, settings: Settings) -> list[TopicPartition]:
+    assigned = [
+        TopicPartition(topic, number)
+        for topic in _topics(settings)
+        for number in sorted(consumer.partitions_for_topic(topic) or ())
+    ]
+    consumer.assign(assigned)
+    return assigned
+
+
+def _begin_epoch(store: Store, epoch: str) -> None:
+    """Offsets of a broker that is no more say nothing about this one: what was counted from it is final."""
+    if stored_epochs(store.connection) - {epoch}:
+        _log.warning("new_epoch", epoch=epoch)
+        with store.transaction() as tx:
+            new_epoch(tx)
+
+
+def _seek(consumer: KafkaConsumer, store: Store, assigned: list[TopicPartition]) -> None:
+    for item in assigned:
+        offset = next_offsets(store.connection, item.topic).get(item.partition)
+        if offset is None:
+            consumer.seek_to_beginning(item)
+        else:
+            consumer.seek(item, offset)
