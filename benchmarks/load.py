@@ -11,7 +11,9 @@ import polars as pl
 KEYS = 20_000
 
 
-def load(events: int, *, seed: int = 1, chunk: int = 100_000, span: timedelta = timedelta(minutes=10)) -> Iterator[list[bytes]]:
+def load(
+    events: int, *, seed: int = 1, chunk: int = 100_000, span: timedelta = timedelta(minutes=10)
+) -> Iterator[list[bytes]]:
     """Yield ``events`` events as JSON messages in chunks; their times end now and cover ``span``."""
     start = datetime.now(UTC) - span
     source = np.random.default_rng(seed)

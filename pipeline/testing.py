@@ -214,7 +214,7 @@ def run_case(rule: Rule, case: Case) -> CaseResult:
     )
     detail = f"{accounts} accounts, expected {expect.accounts}"
     if matches.height:
-        detail += f"; strengths {low:.3f} to {high:.3f}, expected {expect.min_strength:g} to {expect.max_strength:g}"
+        detail += f"; strengths {low!s} to {high!s}, expected {expect.min_strength:g} to {expect.max_strength:g}"
     return CaseResult(rule.rule_id, case.name, passed, detail)
 
 

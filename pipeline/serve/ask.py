@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pipeline.clock import SystemClock
 from pipeline.config import StoreSettings
 from pipeline.errors import InputNotFoundError
 from pipeline.serve.client import ServeClient
 from pipeline.serve.view import Answer
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
 
 
 class Asker(Protocol):
@@ -51,7 +54,7 @@ def asker(path: Path, settings: StoreSettings) -> Iterator[Asker]:
 class FileAsker:
     """Asks an open store in this process."""
 
-    def __init__(self, store: object, settings: StoreSettings) -> None:
+    def __init__(self, store: Store, settings: StoreSettings) -> None:
         self._store = store
         self._settings = settings
 
