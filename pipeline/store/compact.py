@@ -5,18 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from pipeline.store.levels import BUCKETS, LEVELS, WHOLE
+from pipeline.store.levels import LEVELS
 from pipeline.store.transaction import Transaction
 
 MIN_ADDED: Final = 5_000  # fewer rows are not worth a rewrite while their window still fills
+GROWTH: Final = 3  # rows added for each merged one
 _CLOSED_FOR: Final = timedelta(hours=1)  # late events are few after that
 
 
 def compact(tx: Transaction, watermark: datetime | None, *, min_added: int = MIN_ADDED) -> int | None:
     """Merge the bucket that gains most, if one is due; return how many rows went away. None: none is due.
 
-    Due is one whose rows doubled since they were merged, so that each row is rewritten about twice in its life however
-    often is folded; and one whose window is over, once.
+    Due is one that grew to several times its size since it was merged, so that the work for each row is the same
+    however often is folded; and one whose window is over, once.
     """
     closed = None if watermark is None else watermark - _CLOSED_FOR
     row = tx.execute(
@@ -24,10 +25,10 @@ def compact(tx: Transaction, watermark: datetime | None, *, min_added: int = MIN
         select level, window_start, bucket, base + added
         from window_rows
         where
-            bucket <> $whole
+            level <> 'pane'
             and added > 0
             and (
-                added >= greatest(base, $min_added)
+                added >= greatest($growth * base, $min_added)
                 or window_start + case level
                     when 'hour' then interval '1 hour'
                     when 'link_hour' then interval '1 hour'
@@ -39,18 +40,19 @@ def compact(tx: Transaction, watermark: datetime | None, *, min_added: int = MIN
         order by added desc, level, window_start, bucket
         limit 1
         """,
-        {"whole": WHOLE, "min_added": min_added, "closed": closed},
+        {"growth": GROWTH, "min_added": min_added, "closed": closed},
     ).fetchone()
     return None if row is None else _merge(tx, *row)
 
 
-def _merge(tx: Transaction, level_name: str, window_start: datetime, bucket: int, before: int) -> int:
+def _merge(tx: Transaction, level_name: str, window_start: datetime, bucket: str, before: int) -> int:
     level = LEVELS[level_name]
-    where = f"hash({level.entity}) % {BUCKETS} = $bucket"
-    bound: dict[str, object] = {"bucket": bucket}
+    kinds, _, part = bucket.rpartition("/")
+    bound: dict[str, object] = {"part": int(part), **dict(zip(level.kinds, kinds.split(">"), strict=bool(level.kinds)))}
+    where = " and ".join((*(f"{name} = ${name}" for name in level.kinds), f"{level.part} = $part"))
     if level.window is not None:
-        where += f" and {level.window} = $window"
-        bound["window"] = window_start
+        where += f" and {level.window} = $window_start"
+        bound["window_start"] = window_start
     key = ", ".join(level.key)
     tx.execute(
         f"create or replace temp table compacted as select {key}, {level.merge} "  # noqa: S608 - names of our own

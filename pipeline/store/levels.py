@@ -12,8 +12,9 @@ from pipeline.events.schema import UTC_MICROSECONDS
 from pipeline.store.columns import LINK_KEY, LINK_MERGE, PANE_KEY, PANE_MERGE, SEEN_MERGE
 from pipeline.store.transaction import Transaction
 
-BUCKETS: Final = 16  # by hash of the entity: what is merged or moved in one transaction
-WHOLE: Final = -1  # the bucket of windows that are never merged
+PARTS: Final = 8  # of a kind's entities, by hash: what is merged or moved in one transaction
+WHOLE: Final = ""  # the bucket of windows that are never merged
+ORIGIN: Final = "timestamptz '1970-01-01 00:00:00+00'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +23,41 @@ class Level:
 
     table: str
     window: str | None  # the column of the window; None: one window for all time
-    entity: str  # the column whose hash makes the bucket
+    kinds: tuple[str, ...]  # the columns that say what kind of row it is
+    entity: str
     key: tuple[str, ...]
     merge: str
     length_s: int = 0
+    merged: bool = True  # rows of one key are merged from time to time
+
+    @property
+    def part(self) -> str:
+        """SQL: which part of its kind a row is in."""
+        return f"hash({self.entity}) % {PARTS}"
+
+    @property
+    def bucket(self) -> str:
+        """SQL: the bucket of a row."""
+        kinds = " || '>' || ".join(self.kinds) or "''"
+        return f"{kinds} || '/' || ({self.part})" if self.merged else f"'{WHOLE}'"
 
 
-PANE: Final = Level("pane", "window_start", "entity_id", PANE_KEY, PANE_MERGE, 60)
-HOUR: Final = Level("hour", "window_start", "entity_id", PANE_KEY, PANE_MERGE, 3600)
-DAY: Final = Level("day", "window_start", "entity_id", PANE_KEY, PANE_MERGE, 86_400)
-LINK_HOUR: Final = Level("link_hour", "hour", "source_id", ("hour", *LINK_KEY), LINK_MERGE, 3600)
-LINK_DAY: Final = Level("link_day", "day", "source_id", ("day", *LINK_KEY), LINK_MERGE, 86_400)
-SEEN: Final = Level("account_seen", None, "account_id", ("account_id",), SEEN_MERGE)
+_KIND: Final = ("kind",)
+_LINK: Final = ("source_kind", "target_kind")
+
+PANE: Final = Level("pane", "window_start", _KIND, "entity_id", PANE_KEY, PANE_MERGE, 60, merged=False)
+HOUR: Final = Level("hour", "window_start", _KIND, "entity_id", PANE_KEY, PANE_MERGE, 3600)
+DAY: Final = Level("day", "window_start", _KIND, "entity_id", PANE_KEY, PANE_MERGE, 86_400)
+LINK_HOUR: Final = Level("link_hour", "hour", _LINK, "source_id", ("hour", *LINK_KEY), LINK_MERGE, 3600)
+LINK_DAY: Final = Level("link_day", "day", _LINK, "source_id", ("day", *LINK_KEY), LINK_MERGE, 86_400)
+SEEN: Final = Level("account_seen", None, (), "account_id", ("account_id",), SEEN_MERGE)
 LEVELS: Final[Mapping[str, Level]] = {level.table: level for level in (PANE, HOUR, DAY, LINK_HOUR, LINK_DAY, SEEN)}
 
 _ROWS: Final = pl.Schema(
     {
         "level": pl.String(),
         "window_start": UTC_MICROSECONDS,
-        "bucket": pl.Int32(),
+        "bucket": pl.String(),
         "base": pl.Int64(),
         "added": pl.Int64(),
         "written_at": UTC_MICROSECONDS,
@@ -48,22 +65,26 @@ _ROWS: Final = pl.Schema(
 )
 
 
-def note_rows(tx: Transaction, counts: pl.DataFrame) -> None:
-    """Add ``level``, ``window_start``, ``bucket``, ``rows`` to the account of rows; a window's first are its base."""
+def append(tx: Transaction, source: str, level: Level) -> None:
+    """Append a table's rows, one a key, to a level, and account for them: a window's first rows are its base."""
+    tx.execute(f"insert into {level.table} by name select * from {source}")  # noqa: S608 - names of our own
+    counts = tx.frame(
+        f"select '{level.table}' as level, {level.window or ORIGIN} as window_start, {level.bucket} as bucket, "  # noqa: S608
+        f"count(*) as rows from {source} group by all"
+    )
     if counts.height == 0:
         return
+    counts = counts.cast({"window_start": UTC_MICROSECONDS})
     key = ["level", "window_start", "bucket"]
-    counts = counts.cast({"window_start": UTC_MICROSECONDS, "bucket": pl.Int32, "rows": pl.Int64})
-    levels = {"levels": counts["level"].unique().to_list(), "starts": counts["window_start"].unique().to_list()}
-    where = "level in (select unnest($levels::varchar[])) and window_start in (select unnest($starts::timestamptz[]))"
-    known = tx.frame(f"select * from window_rows where {where}", levels).cast(_ROWS)  # noqa: S608 - literals
-    tx.execute(f"delete from window_rows where {where}", levels)  # noqa: S608
-    now = pl.lit(tx.now).dt.cast_time_unit("us")
+    which = {"level": level.table, "starts": counts["window_start"].unique().to_list()}
+    where = "level = $level and window_start in (select unnest($starts::timestamptz[]))"
+    known = tx.frame(f"select * from window_rows where {where}", which).cast(_ROWS)  # noqa: S608 - a literal
+    tx.execute(f"delete from window_rows where {where}", which)  # noqa: S608
     fresh = counts.join(known, on=key, how="left").select(
         *key,
         pl.coalesce("base", "rows").alias("base"),
-        (pl.when(pl.col("base").is_null()).then(0).otherwise(pl.col("added") + pl.col("rows"))).alias("added"),
-        now.alias("written_at"),
+        pl.when(pl.col("base").is_null()).then(0).otherwise(pl.col("added") + pl.col("rows")).alias("added"),
+        pl.lit(tx.now).dt.cast_time_unit("us").alias("written_at"),
     )
     kept = known.join(counts, on=key, how="anti")
     tx.insert("window_rows", pl.concat([fresh.cast(_ROWS), kept.select(_ROWS.names())]))

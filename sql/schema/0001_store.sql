@@ -169,11 +169,12 @@ create table link_day (
 );
 
 -- How many rows a window of a folded table has: merged ones (base) and ones added since, which decides what is merged
--- when; and when it was last written, from which its retention counts. Buckets are by hash of the entity; -1: none.
+-- when; and when it was last written, from which its retention counts. A bucket is a kind and a part of its entities by
+-- hash (account/3, account>client/0), or empty for windows that are never merged.
 create table window_rows (
     level varchar not null,
     window_start timestamptz not null,
-    bucket integer not null,
+    bucket varchar not null,
     base bigint not null,
     added bigint not null,
     written_at timestamptz not null
