@@ -84,6 +84,10 @@ class Pipeline:
         code = self._running[name].wait(timeout_s)
         assert code == -signal.SIGKILL, f"{name} ended with {code}\n{self.log(name)}"
 
+    def pids(self, *names: str) -> list[int]:
+        """Process ids of the named processes."""
+        return [self._running[name].pid for name in names]
+
     def died(self) -> list[str]:
         """Names of processes that ended by themselves."""
         return [name for name, process in self._running.items() if process.poll() is not None]
