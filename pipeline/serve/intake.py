@@ -22,12 +22,30 @@ ACCOUNTS_MAX_BYTES: Final = 65_536
 class Message(Protocol):
     """What is needed of a consumed record."""
 
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    @property
+    def topic(self) -> str:
+        """Which topic."""
+        ...
+
+    @property
+    def partition(self) -> int:
+        """Which partition of it."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Where in it."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """The payload; None: a tombstone."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Names and values."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
