@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from pipeline.alerts.receiver import Received, Receiver
@@ -73,12 +75,18 @@ def run_demo(console: Console, *, data_dir: Path, plain: bool, seed: int) -> int
     start = datetime.now(UTC) - timedelta(minutes=12)
     simulation = plan("demo", seed=seed, start=start)
     console.print(f"{simulation.truth.messages} messages of simulated traffic; store and logs in {data_dir}/")
-    with Receiver(SecretStr(secret)) as receiver, running(data_dir, receiver.url, secret) as (settings, processes):
+    with ExitStack() as stack:
+        receiver = stack.enter_context(Receiver(SecretStr(secret)))
+        settings, processes = stack.enter_context(running(data_dir, receiver.url, secret))
         demo = _Demo(console, data_dir, settings, processes, receiver)
+        if not plain:
+            demo.live = stack.enter_context(console.status("starting"))
         with demo.connect() as client:
             client.import_accounts(simulation.accounts.to_dicts())
             demo.send([message for chunk in simulation.chunks(10_000) for message in chunk.messages()], client)
             demo.wait(simulation.truth, client)
+            if demo.live is not None:
+                demo.live.stop()
             outcome = demo.outcome(simulation.truth, client)
             demo.show(client)
     return _judge(console, outcome, data_dir, plain=plain)
@@ -91,6 +99,7 @@ class _Demo:
     settings: Settings
     processes: list[subprocess.Popen[bytes]]
     receiver: Receiver
+    live: Status | None = None  # where there is a terminal: one line that changes
     sent: int = 0
 
     def connect(self) -> ServeClient:
@@ -114,7 +123,7 @@ class _Demo:
                     sender.send(message, [])
                 self.sent = min(len(messages), first + _SLICE)
                 time.sleep(max(0.0, begun + self.sent / rate - time.monotonic()))
-                if time.monotonic() - looked >= 3:
+                if time.monotonic() - looked >= (3 if self.live is None else 0.5):
                     looked = time.monotonic()
                     check_alive(self.processes, self.data_dir)
                     self.tell(client.health(), rate)
@@ -138,12 +147,15 @@ class _Demo:
         """One line of how things stand."""
         watermark = f"{health.watermark:%H:%M:%S}" if health.watermark else "none"
         lag = sum(health.lag_messages.values())
-        self.console.print(
+        line = (
             f"sent {self.sent:>6} ({rate:.0f}/s)  counted {health.events:>6}  dead {health.dead_letters:>3}  "
             f"lag {lag:>3}  watermark {watermark}  alerts open {health.alerts_open}  "
-            f"received {len(self.receiver.messages)}",
-            soft_wrap=True,
+            f"received {len(self.receiver.messages)}"
         )
+        if self.live is None:
+            self.console.print(line, soft_wrap=True)
+        else:
+            self.live.update(line)
 
     def outcome(self, truth: Truth, client: ServeClient) -> Outcome:
         """What was found, against what was planted."""
