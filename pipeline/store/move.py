@@ -91,8 +91,8 @@ def _move_panes(tx: Transaction, bound: dict[str, object], parts: str) -> int:
         bound,
     )
     rows = _delete(tx, "pane_delta", f"pane_delta.pane < $before and {where}", bound)
-    hours = _coarser(tx, "fold_pane", "fold_hour", "hour")
-    days = _coarser(tx, "fold_hour", "fold_day", "day")
+    hours = _coarser(tx, "fold_pane", "fold_hour", 1)
+    days = _coarser(tx, "fold_hour", "fold_day", 24)
     tx.execute(
         f"create or replace temp table fold_seen as select entity_id as account_id, {SEEN_MERGE} "  # noqa: S608
         "from fold_day where kind = 'account' group by entity_id"
@@ -104,9 +104,10 @@ def _move_panes(tx: Transaction, bound: dict[str, object], parts: str) -> int:
     return rows
 
 
-def _coarser(tx: Transaction, source: str, target: str, unit: Literal["hour", "day"]) -> str:
+def _coarser(tx: Transaction, source: str, target: str, length_h: int) -> str:
     """The rows of ``source`` by hour or day. Where each has one window only, as is usual, there is nothing to merge."""
-    start = f"time_bucket(interval '1 {unit}', finer.window_start, {ORIGIN})"
+    # In hours: by `interval '1 day'` DuckDB asks the calendar for every row, which takes 160 times as long.
+    start = f"time_bucket(interval '{length_h} hours', finer.window_start, {ORIGIN})"
     row = tx.execute(
         f"select count(distinct window_start) = count(distinct {start}) from {source} as finer"  # noqa: S608
     ).fetchone()
@@ -133,8 +134,9 @@ def _move_links(tx: Transaction, bound: dict[str, object], parts: str) -> int:
     )
     rows = _delete(tx, "link_delta", where, bound)
     tx.execute(
-        f"create or replace temp table fold_link_day as select time_bucket(interval '1 day', hour, {ORIGIN}) as day, "  # noqa: S608
-        f"{key}, {LINK_MERGE} from fold_link group by day, {key}"
+        f"create or replace temp table fold_link_day as select "  # noqa: S608
+        f"time_bucket(interval '24 hours', hour, {ORIGIN}) as day, {key}, {LINK_MERGE} "
+        f"from fold_link group by day, {key}"
     )
     append(tx, "fold_link", LINK_HOUR)
     append(tx, "fold_link_day", LINK_DAY)

@@ -129,10 +129,11 @@ class Store:
 
     def size_bytes(self) -> int:
         """Size of the file and of its log; 0 in memory."""
-        if self.path is None:
-            return 0
-        parts = (self.path, self.path.with_name(self.path.name + ".wal"))
-        return sum(part.stat().st_size for part in parts if part.exists())
+        return 0 if self.path is None else _size(self.path) + self.log_bytes()
+
+    def log_bytes(self) -> int:
+        """Size of the log that the next checkpoint writes into the file; what is in it is in memory too."""
+        return 0 if self.path is None else _size(self.path.with_name(self.path.name + ".wal"))
 
     def _commit(self) -> None:
         try:
@@ -148,6 +149,13 @@ class Store:
             return  # a failed commit has rolled back by itself
         except duckdb.FatalException:
             return  # the instance refuses everything now; what led here is raised on and says so
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, path: Path | None, clock: Clock, *, read_only: bool) -> None:

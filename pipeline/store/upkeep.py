@@ -12,6 +12,7 @@ from pipeline.store.retention import expire
 from pipeline.store.store import Store
 
 EXPIRE_EVERY_S: Final = 600.0
+CHECKPOINT_LOG_BYTES: Final = 134_217_728  # larger ones hold up the writer for seconds
 
 Work = Literal["folded", "merged", "expired", "checkpointed"]
 
@@ -33,6 +34,10 @@ class Upkeep:
         Raises:
             StoreError: the disk is full, or memory short; nothing of this turn was kept.
         """
+        if self.store.log_bytes() > CHECKPOINT_LOG_BYTES:
+            self._rest("checkpoint", self.store.settings.checkpoint_every_s)
+            self.store.checkpoint()
+            return "checkpointed"
         if self._due("fold") and self._fold(watermark):
             return "folded"
         if self._due("merge"):

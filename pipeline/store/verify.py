@@ -73,7 +73,8 @@ _CHECKS: Final = (
         kind, window_start, coalesce(by_hour.events, 0), coalesce(by_day.events, 0)
     )
     from (
-        select kind, time_bucket(interval '1 day', window_start, timestamptz '1970-01-01 00:00:00+00') as window_start,
+        select kind,
+            time_bucket(interval '24 hours', window_start, timestamptz '1970-01-01 00:00:00+00') as window_start,
             sum(events)::bigint as events
         from hour
         group by all
@@ -92,7 +93,7 @@ _CHECKS: Final = (
         target_kind, day, coalesce(by_hour.events, 0), coalesce(by_day.events, 0)
     )
     from (
-        select target_kind, time_bucket(interval '1 day', hour, timestamptz '1970-01-01 00:00:00+00') as day,
+        select target_kind, time_bucket(interval '24 hours', hour, timestamptz '1970-01-01 00:00:00+00') as day,
             sum(events)::bigint as events
         from link_hour
         group by all

@@ -67,7 +67,7 @@ from (
     select
         kind,
         entity_id,
-        time_bucket(interval '1 day', pane, timestamptz '1970-01-01 00:00:00+00') as window_start,
+        time_bucket(interval '24 hours', pane, timestamptz '1970-01-01 00:00:00+00') as window_start,
         events,
         errors,
         rate_limited,

@@ -24,7 +24,7 @@ from (
     from link_day
     union all
     select
-        time_bucket(interval '1 day', hour, timestamptz '1970-01-01 00:00:00+00') as day,
+        time_bucket(interval '24 hours', hour, timestamptz '1970-01-01 00:00:00+00') as day,
         source_kind,
         source_id,
         target_kind,
