@@ -40,10 +40,11 @@ class Measured:
 def main() -> None:
     """Run the benchmark and print a table and one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=400_000)
+    parser.add_argument("--events", type=int, default=2_000_000)
     events = parser.parse_args().events
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
+        (directory / "kafka").mkdir()
         kafka = KafkaServer(directory / "kafka")
         kafka.start()
         pipeline = Pipeline(kafka.bootstrap, directory, "bench", extra={"STILLWATCH_WORKER__EMIT_EVERY_S": "1.0"})
@@ -81,6 +82,7 @@ def run(pipeline: Pipeline, events: int) -> list[Measured]:
 
 def send(pipeline: Pipeline, events: int) -> None:
     """Put the load on the raw topic, confirmed."""
+    print("sending …", flush=True)
     producer = KafkaProducer(
         bootstrap_servers=pipeline.bootstrap, acks="all", compression_type="lz4", linger_ms=20, batch_size=262_144
     )
@@ -98,6 +100,7 @@ def send(pipeline: Pipeline, events: int) -> None:
 
 def stage(pipeline: Pipeline, name: str, events: int, done: Callable[[], float]) -> Measured:
     """Run one stage until it has done everything; it is stopped afterwards."""
+    print(f"{name} …", flush=True)
     process = psutil.Process(pipeline.spawn(name).pid)
     row = steady(name, [process], events, done)
     pipeline.stop(name)
@@ -106,6 +109,7 @@ def stage(pipeline: Pipeline, name: str, events: int, done: Callable[[], float])
 
 def together(pipeline: Pipeline, events: int) -> Measured:
     """All three stages at once, from the raw topic to what SQL sees."""
+    print("all together …", flush=True)
     serve = pipeline.spawn("serve")
     processes = [psutil.Process(pid) for pid in (*pipeline.pids("ingest", "worker"), serve.pid)]
     return steady("end to end", processes, events, share_stored(pipeline, events, already=events))
@@ -124,6 +128,8 @@ def steady(what: str, processes: Sequence[psutil.Process], events: int, done: Ca
         if share >= STEADY[1] and first is not None and share > first[0]:
             counted = (share - first[0]) * events
             return Measured(what, events, counted / (now - first[1]), (cpu - first[2]) / counted * 1e6, peak)
+        if first is not None and share >= 1 - 1e-9 and share == first[0]:
+            raise SystemExit(f"{what}: done in one step, too little to measure; give more by --events")
         if now > deadline:
             raise SystemExit(f"{what}: {share:.0%} done after {LIMIT_S} s")
         time.sleep(0.05)
