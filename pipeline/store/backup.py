@@ -17,7 +17,7 @@ from pipeline import __version__
 from pipeline.clock import Clock, SystemClock
 from pipeline.errors import InputNotFoundError, StoreError
 from pipeline.store.connection import explained
-from pipeline.store.migrate import check_version, migrate, migrations, stored_version
+from pipeline.store.migrate import check_version, migrate, migrations, stored_version, write_views
 from pipeline.store.store import Store
 from pipeline.store.verify import Verified, verify_file
 
@@ -156,9 +156,11 @@ def _copy_rows(connection: duckdb.DuckDBPyConnection, file: Path, now: datetime)
     for (table,) in tables:
         connection.execute(f'delete from "{table}"')  # noqa: S608 - a name from the catalogue
         connection.execute(f'insert into "{table}" by name select * from backup.main."{table}"')  # noqa: S608
-    connection.execute("delete from meta where key = 'views'")  # they are made when it is opened
+    connection.execute("delete from meta where key = 'views'")
     connection.execute("commit")
     connection.execute("detach backup")
+    if stored == known:  # else they are made by the migration, when it is first opened for writing
+        write_views(connection)
     connection.execute("checkpoint")
 
 

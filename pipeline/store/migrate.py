@@ -95,7 +95,7 @@ def migrate(
     for migration in pending:
         _apply(connection, migration, now)
     if up_to is None:
-        _write_views(connection)
+        write_views(connection)
     return pending
 
 
@@ -127,7 +127,12 @@ def view_files() -> list[Path]:
     return sorted(sql_dir("views").glob("*.sql"))
 
 
-def _write_views(connection: duckdb.DuckDBPyConnection) -> None:
+def write_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the macros and views of this version, in place of others; nothing where they are there.
+
+    Raises:
+        StoreError: one cannot be made; all are as they were.
+    """
     texts = {path.stem: path.read_text(encoding="utf-8") for path in view_files()}
     digest = hashlib.sha256("\0".join(texts.values()).encode()).hexdigest()
     stored = connection.execute("select value from meta where key = 'views'").fetchone()

@@ -49,6 +49,8 @@ def test_there_and_back(store: Store, tmp_path: Path) -> None:
     assert verify(target).events == 40
     restore(target, again)
     assert verify(again).events == 40
+    with opened(again, read_only=True) as back:
+        assert minutes(back) == expected
     with opened(again) as back:
         assert minutes(back) == expected
         assert rows(back, "select plan from accounts where account_id = 'a0'") == [("it's",)]
