@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from kafka import KafkaConsumer, TopicPartition
 
 from pipeline import logs
-from pipeline.alerts.delivery import Deliverer, due, pending
+from pipeline.alerts.delivery import Deliverer, Outcome, due, pending
 from pipeline.broker import check_broker, ensure_topics, kafka_options, topic_epoch
 from pipeline.clock import Clock
 from pipeline.config import Settings
@@ -27,6 +27,7 @@ from pipeline.serve.state import Seen, ServeState
 from pipeline.serve.step import Stepper
 from pipeline.serve.view import Backup, Command, ImportAccounts
 from pipeline.store import Store, new_epoch, next_offsets, stored_epochs
+from pipeline.store.accounts import AccountsError, check_accounts
 from pipeline.store.backup import backup
 from pipeline.store.upkeep import Upkeep
 
@@ -99,9 +100,11 @@ class _Loop:
     _reader: IntakeReader = field(init=False)
     _upkeep: Upkeep = field(init=False)
     _stuck: Intake | None = None
+    _untold: list[Outcome] = field(default_factory=list)  # how deliveries ended, not yet in the store
     _retry_at_s: float = float("-inf")
     _health_at_s: float = float("-inf")
     _stepped_at_s: float = float("-inf")
+    _tidied_at_s: float = float("-inf")
 
     def __post_init__(self) -> None:
         self._reader = IntakeReader(self.settings.topics)
@@ -116,21 +119,24 @@ class _Loop:
         else:
             self.stop.wait(0.1)
             return
-        outcomes = self.delivery.collect()
+        self._untold += self.delivery.collect()
         now_s = self.clock.monotonic()
-        if not intake.empty or outcomes or now_s - self._stepped_at_s >= HEALTH_EVERY_S:
+        if not intake.empty or self._untold or now_s - self._stepped_at_s >= HEALTH_EVERY_S:
             hit("serve.assembled")
             self._stepped_at_s = now_s
             try:
-                self.stepper.step(intake, outcomes, self.epoch)
+                self.stepper.step(intake, self._untold, self.epoch)
             except StoreError as error:
                 # Nothing was kept: the same intake again later. Reading stops meanwhile, so memory does not grow.
                 _log.error("store_failed", error=str(error))
                 self._stuck, self._retry_at_s = intake, now_s + RETRY_AFTER_S
                 self.state.fail(str(error))
                 return
+            self._untold = []
         self._deliver()
-        if intake.empty:
+        # In quiet moments; and where there are none, now and then all the same: what is not folded grows.
+        if intake.empty or now_s - self._tidied_at_s >= self.settings.store.fold_every_s:
+            self._tidied_at_s = now_s
             self._tidy()
         self._observe(now_s)
 
@@ -186,6 +192,9 @@ def _run_commands(
         try:
             match command:
                 case ImportAccounts(rows):
+                    problems = check_accounts(rows).problems
+                    if problems:
+                        raise AccountsError("accounts", problems)
                     stepper.step(Intake(accounts=rows), epoch=epoch)
                     future.set_result({"accounts": len(rows)})
                 case Backup(target):

@@ -86,9 +86,9 @@ class ServeState:
         )
 
     def _reasons(self, seen: Seen | None, holes: int) -> list[str]:
-        if seen is None:
-            return ["starting"]
         reasons = [f"the store cannot be written: {self._failure}"] if self._failure else []
+        if seen is None:
+            return reasons or ["starting"]
         if seen.stalled:
             reasons.append(f"no worker speaks for partitions {', '.join(map(str, seen.stalled))}")
         if holes:
