@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.kafka.server import KafkaServer
 
 from pipeline.faults import FAULT_POINTS
 from tests.chaos.harness import Pipeline, Sender, differences, random_victims, running, settle
 from tests.chaos.traffic import Traffic
+from tests.kafka.server import KafkaServer
 
 STAGES = ("ingest1", "ingest2", "worker1", "worker2", "serve")
 # A webhook's own steps are walked in tests/alerts; here nothing is alerted.
