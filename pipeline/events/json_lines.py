@@ -91,7 +91,8 @@ def unescape(columns: pl.DataFrame) -> pl.DataFrame:
 def _read(lines: pl.Series, schema: pl.Schema) -> pl.DataFrame | None:
     if lines.is_empty():
         return schema.to_frame()
-    text = _doubled(lines.str.join("\n").item().encode())
+    joined = lines.str.join("\n").item().encode()
+    text = _doubled(joined)
     if text is None:
         return None
     try:
@@ -100,7 +101,9 @@ def _read(lines: pl.Series, schema: pl.Schema) -> pl.DataFrame | None:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
     # Blank lines are passed over silently: then rows would stand for the wrong lines.
-    return unescape(columns) if columns.height == len(lines) else None
+    if columns.height != len(lines):
+        return None
+    return unescape(columns) if b"\\" in joined else columns
 
 
 def _doubled(text: bytes) -> bytes | None:

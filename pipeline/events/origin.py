@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -10,6 +11,9 @@ import polars_hash as plh
 
 CLIENT_CHARS: Final = 160
 _HASH_CHARS: Final = 17  # a tilde and 16 hexadecimal digits
+_OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_PLAIN_IPV4: Final = rf"^{_OCTET}(?:\.{_OCTET}){{3}}$"
+_FIRST_THREE: Final = r"^((?:\d+\.){3})"
 
 
 def networks(ip: pl.Series, asn: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -17,18 +21,23 @@ def networks(ip: pl.Series, asn: pl.Series) -> tuple[pl.Series, pl.Series]:
 
     A network is the /24 or /48 of the address, or ``AS…`` where there is no readable address but an ASN.
     """
-    values = ip.unique().drop_nulls()
-    pairs = [_read(value) for value in values]
-    address = ip.replace_strict(
-        values, pl.Series([a for a, _ in pairs], dtype=pl.String), default=None, return_dtype=pl.String
+    plain = pl.col("ip").str.contains(_PLAIN_IPV4)
+    found = pl.DataFrame({"ip": ip, "asn": asn}).with_columns(
+        network=pl.when(plain).then(pl.col("ip").str.extract(_FIRST_THREE) + "0/24")
     )
-    network = ip.replace_strict(
-        values, pl.Series([n for _, n in pairs], dtype=pl.String), default=None, return_dtype=pl.String
-    )
-    system = pl.DataFrame({"asn": asn, "network": network}).select(
-        pl.coalesce("network", pl.format("AS{}", "asn")).alias("network")
-    )
-    return address, system.to_series()
+    # What is no plain IPv4 address is read one by one, each of a batch's once.
+    others = found.filter(pl.col("ip").is_not_null() & ~plain)["ip"].unique()
+    if len(others):
+        read = pl.DataFrame(
+            [(value, *_read(value)) for value in others],
+            schema={"ip": pl.String, "address": pl.String, "of": pl.String},
+            orient="row",
+        )
+        found = found.join(read, on="ip", how="left", maintain_order="left").with_columns(
+            ip=pl.coalesce("address", "ip"), network=pl.coalesce("network", "of")
+        )
+    system = found.select(pl.coalesce("network", pl.format("AS{}", "asn")).alias("network"))
+    return found["ip"].alias(ip.name), system.to_series()
 
 
 def clients(events: pl.DataFrame) -> pl.Series:
@@ -45,6 +54,7 @@ def clients(events: pl.DataFrame) -> pl.Series:
     ).to_series()
 
 
+@lru_cache(maxsize=65_536)
 def _read(text: str) -> tuple[str, str | None]:
     """A port, a zone or brackets around the address are taken off; of a forwarded list the first is the client."""
     first = text.split(",", 1)[0].strip()
