@@ -12,7 +12,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
-from importlib.metadata import metadata, version
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -26,6 +26,8 @@ from pipeline.metrics import DEFINITIONS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+REQUIREMENTS = DOCS.parent / "requirements/dev.txt"
+PIN = re.compile(r"^([\w.-]+)(?:\[[^]]*\])?==([^ ;\\]+)", re.MULTILINE)
 DEPENDENCY = re.compile(r"^\| `([\w.-]+)` \| [^|]*\| [^|]*\| (.*)$", re.MULTILINE)
 PLAIN = {str: "text", int: "whole number", float: "number", bool: "true, false", Path: "path", SecretStr: "secret"}
 
@@ -86,6 +88,14 @@ def metrics_table() -> Iterator[str]:
 PARTS: dict[str, Callable[[], Iterator[str]]] = {"settings": settings_table, "metrics": metrics_table}
 
 
+def pinned(name: str) -> str:
+    """The version that the requirements name; where it hangs on the version of Python, each."""
+    found = [pin[2] for pin in PIN.finditer(REQUIREMENTS.read_text("utf-8")) if pin[1] == canonicalize_name(name)]
+    if not found:
+        raise SystemExit(f"error: {name} is not in {REQUIREMENTS.name} → make requirements")
+    return ", ".join(found)
+
+
 def licence(name: str) -> str:
     """The licence a distribution declares: its expression, else its classifier, else the first line of its text."""
     facts = metadata(name)
@@ -104,7 +114,7 @@ def current(path: Path) -> str:
     if path != DOCS / "dependencies.md":
         return text
     return DEPENDENCY.sub(
-        lambda found: f"| `{found[1]}` | {version(canonicalize_name(found[1]))} | {licence(found[1])} | {found[2]}",
+        lambda found: f"| `{found[1]}` | {pinned(found[1])} | {licence(found[1])} | {found[2]}",
         text,
     )
 
