@@ -76,11 +76,11 @@ def run_serve(settings: Settings, *, clock: Clock, metrics: Metrics, stop: threa
             epoch=epoch,
             stop=stop,
         )
-        _log.info("serving", store=str(settings.store.path), partitions=partitions)
+        _log.info("serve_started", store=str(settings.store.path), partitions=partitions)
         while not stop.is_set():
             loop.turn()
             _run_commands(commands, store, stepper, epoch)
-    _log.info("stopped")
+    _log.info("serve_stopped")
 
 
 @dataclass(slots=True, kw_only=True)
