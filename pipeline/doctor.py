@@ -186,7 +186,9 @@ def _secrets(settings: Settings, store: Path) -> Iterator[Finding]:
     for file in (
         settings.privacy.key_file,
         settings.webhook.secret_file,
+        settings.kafka.sasl_password_file,
         settings.kafka.ssl_keyfile,
+        settings.kafka.ssl_key_password_file,
         address_file(store),
     ):
         if file is not None and file.is_file():

@@ -68,7 +68,10 @@ def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=str(kafka.ssl_cafile) if kafka.ssl_cafile else None)
         if kafka.ssl_certfile is not None:
-            context.load_cert_chain(str(kafka.ssl_certfile), str(kafka.ssl_keyfile) if kafka.ssl_keyfile else None)
+            # Without a password given, OpenSSL would ask for it on the terminal and wait.
+            password = kafka.ssl_key_password.get_secret_value() if kafka.ssl_key_password else ""
+            key = str(kafka.ssl_keyfile) if kafka.ssl_keyfile else None
+            context.load_cert_chain(str(kafka.ssl_certfile), key, password)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(
             f"kafka.ssl_*: the certificates cannot be used: {error}",

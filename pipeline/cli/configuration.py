@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
@@ -18,15 +19,26 @@ def _group() -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def show(
+    ctx: typer.Context,
+    config: ConfigOption = None,
+    defaults: Annotated[
+        bool, typer.Option("--defaults", help="Without your file and environment: name, default, meaning.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show every setting, its value and its source; secrets only as set or unset.
 
     Example: stillwatch config show --json
     """
-    rows = list(loaded(ctx, config).rows())
+    from pipeline.config import Loaded, Settings  # noqa: PLC0415
+
+    found = Loaded(Settings(), {}) if defaults else loaded(ctx, config)
+    rows = list(found.rows())
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=1))
         return
     wide = max(len(row.name) for row in rows)
     for row in rows:
-        typer.echo(f"{row.name:{wide}}  {row.value}  ({row.source})")
+        note = row.meaning if defaults else f"({row.source})"
+        typer.echo(f"{row.name:{wide}}  {json.dumps(row.value, ensure_ascii=False)}  {note}".rstrip())

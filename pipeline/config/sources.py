@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 
 from pipeline.config.tree import Settings
 from pipeline.errors import ConfigError
@@ -19,15 +22,18 @@ CONFIG_FILE = "stillwatch.toml"
 ENV_PREFIX = "STILLWATCH_"
 # Names that operators already have in their environments; the STILLWATCH_ name wins over them.
 ENV_ALIASES: Mapping[str, str] = {"KAFKA_BOOTSTRAP": "kafka.bootstrap"}
+# A name, an IPv4 address or a bracketed IPv6 one; the port may be left out (9092).
+_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[\w.-]+)(:\d{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
 class Sourced:
-    """One setting as it stands and where its value came from."""
+    """One setting as it stands, as a value of JSON, and where it came from."""
 
     name: str
-    value: str
+    value: object
     source: str
+    meaning: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +46,10 @@ class Loaded:
     def rows(self) -> Iterator[Sourced]:
         """Every setting in the order of the tree; secrets shown as set or unset only."""
         for section, model in self.settings:
-            for name, value in model:
-                dotted = f"{section}.{name}"
-                shown = "********" if isinstance(value, SecretStr) else json.dumps(value, default=str)
-                yield Sourced(dotted, shown, self.sources.get(dotted, "default"))
+            for name, field in type(model).model_fields.items():
+                dotted, value = f"{section}.{name}", getattr(model, name)
+                shown = "********" if isinstance(value, SecretStr) else json.loads(json.dumps(value, default=str))
+                yield Sourced(dotted, shown, self.sources.get(dotted, "default"), field.description or "")
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
@@ -62,9 +68,9 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     sources: dict[str, str] = {}
 
     named = path or (Path(env["STILLWATCH_CONFIG"]) if env.get("STILLWATCH_CONFIG") else None)
-    if named is not None and not named.is_file():
+    if named is not None and not named.exists():
         raise ConfigError(f"{named}: no such file", next_step="name an existing TOML file, or none")
-    file = named or (Path(CONFIG_FILE) if Path(CONFIG_FILE).is_file() else None)
+    file = named or (Path(CONFIG_FILE) if Path(CONFIG_FILE).exists() else None)
     if file is not None:
         _from_toml(file, values, sources, problems)
     _from_environment(env, values, sources, problems)
@@ -74,18 +80,40 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        for item in error.errors(include_url=False, include_input=False, include_context=False):
-            dotted = ".".join(str(part) for part in item["loc"])
-            origin = sources.get(".".join(dotted.split(".")[:2]), "default")
-            problems.append(f"{dotted}: {item['msg']} (from {origin})")
+        problems.extend(
+            _told(item, sources) for item in error.errors(include_url=False, include_input=False, include_context=False)
+        )
     else:
         problems.extend(_cross_checks(settings))
     if problems:
+        told = f" {problems[0]}" if len(problems) == 1 else "\n  ".join(["", *problems])
         raise ConfigError(
-            "the settings cannot be used:\n  " + "\n  ".join(problems),
-            next_step="correct them; `stillwatch config show` lists every setting and its source",
+            f"the settings cannot be used:{told}",
+            next_step="correct them; `stillwatch config show --defaults` lists every setting",
         )
     return Loaded(settings, sources)
+
+
+def _told(item: ErrorDetails, sources: Mapping[str, str]) -> str:
+    """One problem of the check, with where the value came from; for a name that is none, the one that was meant."""
+    parts = [str(part) for part in item["loc"]]
+    dotted = ".".join(parts)
+    origin = sources.get(".".join(parts[:2])) or next(
+        (source for name, source in sources.items() if name.startswith(f"{dotted}.")), "default"
+    )
+    if item["type"] != "extra_forbidden":
+        return f"{dotted}: {item['msg']} (from {origin})"
+    known = _names(parts[0]) if len(parts) > 1 else list(Settings.model_fields)
+    close = get_close_matches(parts[-1], known, n=1)
+    what = "setting" if len(parts) > 1 else "section"
+    return f"{dotted}: no such {what}{f'; did you mean {close[0]}?' if close else ''} (from {origin})"
+
+
+def _names(section: str) -> list[str]:
+    """The settings of a section; none where there is no such section."""
+    field = Settings.model_fields.get(section)
+    model = field.annotation if field is not None else None
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
 def _secret_names() -> set[str]:
@@ -106,7 +134,10 @@ SECRETS = frozenset(_secret_names())
 def _from_toml(file: Path, values: dict[str, dict[str, Any]], sources: dict[str, str], problems: list[str]) -> None:
     try:
         tree = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except OSError as error:
+        problems.append(f"{file}: {error.strerror}")
+        return
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append(f"{file}: {error}")
         return
     for section, content in tree.items():
@@ -146,7 +177,10 @@ def _from_environment(
         found[f"{section}.{name}"] = (variable, text)
     for dotted, (variable, text) in found.items():
         section, _, name = dotted.partition(".")
-        values.setdefault(section, {})[name] = _parse(section, name, text)
+        try:
+            values.setdefault(section, {})[name] = _parse(section, name, text)
+        except json.JSONDecodeError as error:
+            problems.append(f"{dotted}: no JSON list: {error} (from {variable})")
         sources[dotted] = variable
 
 
@@ -160,7 +194,7 @@ def _parse(section: str, name: str, text: str) -> object:
 
 
 def _read_secret_files(values: dict[str, dict[str, Any]], sources: dict[str, str], problems: list[str]) -> None:
-    for dotted in SECRETS:
+    for dotted in sorted(SECRETS):
         section, _, name = dotted.partition(".")
         file = values.get(section, {}).get(f"{name}_file")
         if file is None or name in values.get(section, {}):
@@ -168,16 +202,23 @@ def _read_secret_files(values: dict[str, dict[str, Any]], sources: dict[str, str
         try:
             values[section][name] = Path(str(file)).read_text(encoding="utf-8").strip()
             sources[dotted] = f"{section}.{name}_file"
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{dotted}_file: {error}")
+        except OSError as error:
+            problems.append(f"{dotted}_file: {file}: {error.strerror} (from {sources[f'{dotted}_file']})")
+        except UnicodeDecodeError:
+            problems.append(f"{dotted}_file: {file}: no text in UTF-8 (from {sources[f'{dotted}_file']})")
 
 
 def _cross_checks(settings: Settings) -> Iterator[str]:
     kafka = settings.kafka
+    for address in (kafka.bootstrap or "").split(","):
+        if address.strip() and not _ADDRESS.fullmatch(address.strip()):
+            yield f"kafka.bootstrap: {address.strip()!r} is not host:port"
     if kafka.security_protocol.startswith("SASL") and not (
         kafka.sasl_mechanism and kafka.sasl_username and kafka.sasl_password
     ):
-        yield "kafka.security_protocol: SASL needs sasl_mechanism, sasl_username and sasl_password"
+        yield "kafka.security_protocol: SASL needs sasl_mechanism, sasl_username and sasl_password (or its file)"
+    if kafka.ssl_keyfile is not None and kafka.ssl_certfile is None:
+        yield "kafka.ssl_keyfile: a key without its certificate; set kafka.ssl_certfile"
     key = settings.privacy.key
     if settings.privacy.pseudonymise and (key is None or len(key.get_secret_value().encode()) < 16):
         yield f"privacy.key: at least 16 bytes are needed; set {env_name('privacy.key')} or privacy.key_file"

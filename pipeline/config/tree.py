@@ -28,9 +28,12 @@ class KafkaSettings(Section):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
-    ssl_cafile: Path | None = None
-    ssl_certfile: Path | None = None
+    sasl_password_file: Path | None = None
+    ssl_cafile: Path | None = Field(None, description="PEM; unset: what this machine trusts")
+    ssl_certfile: Path | None = Field(None, description="PEM of our own certificate, where the broker asks for one")
     ssl_keyfile: Path | None = None
+    ssl_key_password: SecretStr | None = None
+    ssl_key_password_file: Path | None = None
     ssl_check_hostname: bool = True
     transactions: Literal["auto", "on", "off"] = Field("auto", description="auto: used where the broker has them")
     client_id: str = "stillwatch"

@@ -82,5 +82,39 @@ def test_settings_that_contradict_each_other_are_refused(environ: dict[str, str]
 
 
 def test_every_secret_has_an_environment_name() -> None:
-    assert {"kafka.sasl_password", "privacy.key", "webhook.secret"} == SECRETS
+    assert {"kafka.sasl_password", "kafka.ssl_key_password", "privacy.key", "webhook.secret"} == SECRETS
     assert all(env_name(name).startswith(ENV_PREFIX) for name in SECRETS)
+
+
+def test_every_secret_may_come_from_a_file() -> None:
+    names = {f"{section}.{name}" for section, model in Settings() for name in type(model).model_fields}
+    assert {f"{secret}_file" for secret in SECRETS} <= names
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({"STILLWATCH_STORE__THREDS": "1"}, r"store.threds: no such setting; did you mean threads\? \(from STILLWATCH"),
+        ({"STILLWATCH_STOR__THREADS": "1"}, r"stor: no such section; did you mean store\? \(from STILLWATCH_STOR__"),
+        ({"STILLWATCH_RULES__DISABLED": "[a"}, r"rules.disabled: no JSON list: .* \(from STILLWATCH_RULES__DISABLED\)"),
+        ({"KAFKA_BOOTSTRAP": "a:b:c"}, "kafka.bootstrap: 'a:b:c' is not host:port"),
+        ({"KAFKA_BOOTSTRAP": "a:1,b:x"}, "kafka.bootstrap: 'b:x' is not host:port"),
+        ({"STILLWATCH_KAFKA__SSL_KEYFILE": "k.pem"}, "kafka.ssl_keyfile: a key without its certificate"),
+        ({"STILLWATCH_WEBHOOK__SECRET_FILE": "/"}, r"webhook.secret_file: /: Is a directory \(from STILLWATCH_WEBHOOK"),
+    ],
+)
+def test_a_problem_says_what_was_meant_and_where_it_stands(environ: dict[str, str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        load(environ=environ)
+
+
+def test_addresses_of_every_kind_are_taken() -> None:
+    bootstrap = "kafka-1:9092, 10.0.0.1:9092,[2001:db8::1]:9092,kafka.example.org"
+    assert load(environ={"KAFKA_BOOTSTRAP": bootstrap}).settings.kafka.bootstrap == bootstrap
+
+
+def test_a_directory_where_the_file_should_be_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stillwatch.toml").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"stillwatch\.toml: Is a directory"):
+        load(environ={})
