@@ -53,11 +53,11 @@ class AccountsError(UsageError):
     exit_code = 65
 
     def __init__(self, place: str, problems: Sequence[str]) -> None:
-        more = f"\n… and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
-        super().__init__(
-            f"{place}: {len(problems)} problems\n" + "\n".join(problems[:SHOWN_PROBLEMS]) + more,
-            next_step="mend these; nothing was imported",
-        )
+        shown = [*problems[:SHOWN_PROBLEMS]]
+        if len(problems) > SHOWN_PROBLEMS:
+            shown.append(f"… and {len(problems) - SHOWN_PROBLEMS} more")
+        told = shown[0] if len(shown) == 1 else "\n  ".join([f"{len(problems)} problems", *shown])
+        super().__init__(f"{place}: {told}", next_step="mend that; nothing was imported")
         self.problems = tuple(problems)
 
 

@@ -16,7 +16,7 @@ import msgspec
 from pipeline import __version__
 from pipeline.clock import Clock, SystemClock
 from pipeline.errors import InputNotFoundError, StoreError
-from pipeline.store.connection import explained
+from pipeline.store.connection import check_magic, explained
 from pipeline.store.migrate import check_version, migrate, migrations, stored_version, write_views
 from pipeline.store.store import Store
 from pipeline.store.verify import Verified, verify_file
@@ -126,6 +126,7 @@ def _begin(target: Path) -> Path:
 
 def _checked_file(source: Path) -> Path:
     if source.is_file():
+        check_magic(source)
         return source
     if not (source / MANIFEST).is_file():
         raise InputNotFoundError(f"{source}: no backup and no store", next_step="name what `store backup` wrote")

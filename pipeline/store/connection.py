@@ -61,6 +61,28 @@ def _check_place(path: Path, *, read_only: bool) -> None:
         raise StoreError(f"{path}: no store here", next_step="make one: stillwatch up, or stillwatch analyze --store P")
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent}: no such directory", next_step=f"mkdir -p {path.parent}")
+    if path.is_file() and path.stat().st_size:
+        check_magic(path)
+
+
+def check_magic(path: Path) -> None:
+    """Return when the file begins as DuckDB's do. Not on a file that this process has open: closing it drops the lock.
+
+    DuckDB itself would take a .json or .csv for a table to be read, in a database in memory.
+
+    Raises:
+        StoreError: it does not, or may not be read.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(12)[8:]
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}", next_step="run it as the user who owns the file") from error
+    if magic != b"DUCK":
+        raise StoreError(
+            f"{path}: damaged, or no DuckDB file",
+            next_step="name a store; stillwatch store restore BACKUP --store P makes one from a backup",
+        )
 
 
 # What DuckDB's text says → which error it is, what to do. The first that fits.

@@ -143,9 +143,9 @@ def verify_file(path: Path) -> Verified:
     except duckdb.Error as error:
         raise explained(error, path) from error
     if problems:
-        more = f"\n… and {len(problems) - 20} more" if len(problems) > 20 else ""
+        more = [f"… and {len(problems) - 20} more"] if len(problems) > 20 else []
         raise StoreError(
-            f"{path}: counts differ\n" + "\n".join(problems[:20]) + more,
+            "\n  ".join([f"{path}: counts differ", *problems[:20], *more]),
             next_step="restore a backup that is good, and go on from there: Kafka has what came since",
         )
     return Verified(path, version, events, rows, holes)
