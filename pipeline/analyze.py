@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import polars as pl
 
 from pipeline.clock import Clock
@@ -39,8 +38,10 @@ class AnalyzeResult:
     campaigns: int
 
     def __str__(self) -> str:
-        """One JSON object."""
-        return msgspec.json.encode(asdict(self)).decode()
+        return (
+            f"{self.events} events, {self.duplicates} duplicates, {self.dead_letters} dead letters,"
+            f" {self.ignored} ignored; {self.named_accounts} accounts named, {self.campaigns} campaigns"
+        )
 
 
 def analyze(

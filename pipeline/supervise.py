@@ -20,15 +20,18 @@ LONGEST_BACKOFF_S: Final = 30.0
 HEALTHY_AFTER_S: Final = 60.0  # a child that lived so long starts again with a clean record
 # What a restart cannot mend: the settings, the command's words, a store that another process or version has.
 HOPELESS: Final = frozenset({64, 73, 78})
+EXIT_KILLED: Final = 70  # a child that a signal ended, again and again
 ORPHAN_GRACE_S: Final = 10.0
 
 _log = logs.get("supervise")
 
 
 class ChildFailedError(StillwatchError):
-    """A child ended in a way that restarting does not mend, or too often."""
+    """A child ended in a way that restarting does not mend, or too often. Its exit code becomes ours."""
 
-    exit_code = 70
+    def __init__(self, message: str, *, next_step: str, exit_code: int) -> None:
+        super().__init__(message, next_step=next_step)
+        self.exit_code = exit_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Supervisor:
             raise ChildFailedError(
                 f"{child.spec.name} ended with {code}, {child.failures} times in a row",
                 next_step="its error stands above; `stillwatch doctor` looks for the cause",
+                exit_code=code if code > 0 else EXIT_KILLED,
             )
         wait_s = backoff_s(child.failures)
         child.restart_at_s = now + wait_s

@@ -8,13 +8,14 @@ import tempfile
 import traceback
 from pathlib import Path
 
-import click
+import typer
 
 from pipeline.cli.app import app
-from pipeline.errors import StillwatchError
+from pipeline.errors import StillwatchError, UsageError
 
 __all__ = ["app", "main"]
 
+EXIT_IO = 74
 EXIT_INTERNAL = 70
 
 
@@ -34,10 +35,10 @@ def run(words: list[str], *, debug: bool) -> int:
             traceback.print_exc()
         _say(f"error: {error}")
         return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except typer.TyperException as error:
+        _say(_wrong_words(error))
+        return UsageError.exit_code
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     except SystemExit as error:
         if not isinstance(error.__context__, BrokenPipeError):
@@ -47,12 +48,29 @@ def run(words: list[str], *, debug: bool) -> int:
         # The reader (head, less) left. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         result = 0
+    except OSError as error:
+        # The machine's answer, not our mistake: no room, no right, no such place.
+        if debug:
+            traceback.print_exc()
+        place = f"{error.filename}: " if error.filename else ""
+        _say(f"error: {place}{error.strerror or error} → mend that, or name another place; --debug shows more")
+        return EXIT_IO
     except BaseException as error:  # noqa: BLE001 - a Polars panic is a BaseException; the report has all of it
         if debug:
             traceback.print_exc()
         _say(f"error: {type(error).__name__}: a mistake in stillwatch → report it with {_report()}, or see --debug")
         result = EXIT_INTERNAL
     return result if isinstance(result, int) else 0
+
+
+def _wrong_words(error: typer.TyperException) -> str:
+    """What is wrong with the command's words, in one line; the help itself where a group was named alone."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    command = context.command_path if context is not None else "stillwatch"
+    if context is not None and message == context.get_help():
+        return message
+    return f"error: {message.rstrip('.')} → {command} --help"
 
 
 def _report() -> Path:

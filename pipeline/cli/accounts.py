@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import JsonOption, StoreOption, settings, store_path
+from pipeline.cli.options import ConfigOption, JsonOption, StoreOption, need_file, settings, store_path
 
 app = typer.Typer(no_args_is_help=True, help="Facts about accounts.\n\nExample: stillwatch accounts import a.csv")
 
@@ -20,8 +20,9 @@ def _group() -> None:
 @app.command("import")
 def import_file(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV, JSON, NDJSON or Parquet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, JSON, NDJSON or Parquet.")],
     store: StoreOption = None,
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Import facts: account_id, created_at, plan, quota, payment_hash, email_domain, organisation, country, status.
@@ -31,22 +32,20 @@ def import_file(
     Example: stillwatch accounts import accounts.csv
     """
     from pipeline.clock import SystemClock  # noqa: PLC0415
-    from pipeline.errors import InputNotFoundError  # noqa: PLC0415
     from pipeline.serve.client import ServeClient  # noqa: PLC0415
     from pipeline.store import Store, apply_accounts  # noqa: PLC0415
     from pipeline.store.accounts import read_accounts  # noqa: PLC0415
 
-    if not file.is_file():
-        raise InputNotFoundError(f"{file}: no such file", next_step="name a CSV, JSON, NDJSON or Parquet file")
-    rows = read_accounts(file).to_dicts()
-    path = store_path(ctx, store)
+    chosen = settings(ctx, config)
+    path = store_path(store, chosen)
+    rows = read_accounts(need_file(file, next_step="name a CSV, JSON, NDJSON or Parquet file")).to_dicts()
     client = ServeClient.find(path)
     if client is not None:
         with client:
             client.import_accounts(rows)
     else:
         with (
-            Store.open(path, settings(ctx).store, clock=SystemClock()) as opened,
+            Store.open(path, chosen.store, clock=SystemClock()) as opened,
             opened.transaction() as tx,
         ):
             apply_accounts(tx, rows)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import accounts, configuration, dead_letter, demo, files, health, services, sql, store
+from pipeline.cli import accounts, completion, configuration, dead_letter, demo, files, health, services, sql, store
 from pipeline.cli.options import Options
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Tells an AI provider which API accounts are distilling its models.\n\n"
     "Example: stillwatch up\n\n"
-    "Exit codes: 0 done, 1 checks failed, 2 and 64 wrong words, 65 refused query or data, 66 no such file, "
+    "Exit codes: 0 done, 1 checks failed, 64 wrong words, 65 refused query or data, 66 no such file, "
     "69 no broker, 70 a mistake in stillwatch, 73 store open elsewhere, 74 store or disk, 78 settings.",
 )
 
@@ -33,7 +33,9 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _global(
     ctx: typer.Context,
-    config: Annotated[Path | None, typer.Option(help="Settings file; else stillwatch.toml here.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings file; else stillwatch.toml here.")
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
@@ -52,3 +54,4 @@ app.add_typer(accounts.app, name="accounts")
 app.add_typer(dead_letter.app, name="dead-letter")
 app.add_typer(store.app, name="store")
 app.add_typer(configuration.app, name="config")
+completion.register(app)

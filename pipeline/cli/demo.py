@@ -15,8 +15,8 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    data_dir: Annotated[Path, typer.Option(help="Where its store is left.")] = Path("demo-data"),
-    seed: Annotated[int, typer.Option(help="Same seed, same traffic.")] = 7,
+    data_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where its store is left.")] = Path("demo-data"),
+    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same traffic.")] = 7,
     plain: Annotated[bool, typer.Option("--plain", help="No live view, as without a terminal.")] = False,
 ) -> None:
     """Run everything on simulated traffic with a planted campaign, and check what was found; under 3 minutes.

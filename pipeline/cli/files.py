@@ -1,4 +1,4 @@
-"""``produce``, ``analyze``, ``simulate``: files in, files out."""
+"""``produce``, ``analyze``, ``simulate``: files in, files or messages out."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import settings
-from pipeline.errors import InputNotFoundError
+from pipeline.cli.options import ConfigOption, JsonOption, need_file, settings
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.config import Settings
 
 FilesArgument = Annotated[
-    list[Path], typer.Argument(help="JSON, NDJSON (.gz, .zst), Arrow, Parquet, OTLP .pb; - stdin.")
+    list[Path],
+    typer.Argument(metavar="FILE...", help="JSON, NDJSON (.gz, .zst), Arrow, Parquet, OTLP .pb; - stdin."),
 ]
+TopicOption = Annotated[str | None, typer.Option("--topic", metavar="NAME", help="Else `topics.requests`.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -25,73 +30,131 @@ def register(app: typer.Typer) -> None:
     app.command()(simulate)
 
 
-def produce(
+def produce(  # noqa: PLR0917 - typer takes options by name
     ctx: typer.Context,
     files: FilesArgument,
-    rate: Annotated[float | None, typer.Option(help="Messages a second at most.")] = None,
-    pack: Annotated[int, typer.Option(min=1, help="Lines of NDJSON joined to one message.")] = 1,
+    topic: TopicOption = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, metavar="N", help="Messages a second at most.")] = None,
+    pack: Annotated[int, typer.Option(min=1, metavar="N", help="Lines of NDJSON joined to one message.")] = 1,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Send files to the topic of raw events; says how many messages the broker confirmed.
 
     Example: stillwatch produce traffic.ndjson --rate 5000
     """
-    _must_exist(files)
+    _need_files(files)
+    import msgspec  # noqa: PLC0415
+
     from pipeline.ingest.files import input_size, read_files  # noqa: PLC0415
     from pipeline.ingest.produce import produce as send  # noqa: PLC0415
 
-    chosen = settings(ctx)
+    chosen = _to_topic(settings(ctx, config), topic)
     total = input_size(files)
     with _progress("sending") as progress:
         frames = read_files(files, consumed=lambda done: progress(done, total))
         confirmed = send(frames, chosen, rate=rate, pack=pack)
-    typer.echo(f"{confirmed} messages confirmed in {chosen.topics.requests}")
+    told = {"topic": chosen.topics.requests, "confirmed": confirmed}
+    typer.echo(
+        msgspec.json.encode(told).decode() if as_json else f"{confirmed} messages confirmed in {chosen.topics.requests}"
+    )
 
 
 def analyze(
     ctx: typer.Context,
     files: FilesArgument,
-    store: Annotated[Path, typer.Option("--store", help="The store to write; made when it is not there.")],
+    store: Annotated[
+        Path, typer.Option("--store", metavar="FILE", help="The store to write; made when it is not there.")
+    ],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Read files into a store, without a broker; the same operators.
 
     Example: stillwatch analyze traffic.ndjson --store try.duckdb
     """
-    _must_exist(files)
+    _need_files(files)
+    import msgspec  # noqa: PLC0415
+
     from pipeline.analyze import analyze as run  # noqa: PLC0415
     from pipeline.clock import SystemClock  # noqa: PLC0415
     from pipeline.metrics import Metrics  # noqa: PLC0415
 
+    chosen = settings(ctx, config)
     with _progress("reading") as progress:
-        result = run(files, store, settings(ctx), clock=SystemClock(), metrics=Metrics(), progress=progress)
-    typer.echo(str(result))
+        result = run(files, store, chosen, clock=SystemClock(), metrics=Metrics(), progress=progress)
+    typer.echo(msgspec.json.encode(result).decode() if as_json else str(result))
+
+
+def _scenarios() -> list[str]:
+    from pipeline.simulate import SCENARIOS  # noqa: PLC0415
+
+    return list(SCENARIOS)
 
 
 def simulate(  # noqa: PLR0917 - typer takes options by name
-    scenario: Annotated[str, typer.Argument(help="demo, benign, campaign or load.")],
-    out: Annotated[Path, typer.Option("--out", help="NDJSON file; the truth is written beside it.")],
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
-    minutes: Annotated[float | None, typer.Option(min=1, help="Minutes of event time.")] = None,
-    accounts: Annotated[int | None, typer.Option(min=1, help="Accounts of the planted campaign.")] = None,
-    prompts: Annotated[Path | None, typer.Option(help="Directory of prompts, instead of the built-in ones.")] = None,
-    traces: Annotated[Path | None, typer.Option(help="Directory of timings, instead of the built-in ones.")] = None,
+    ctx: typer.Context,
+    scenario: Annotated[
+        str,
+        typer.Argument(metavar="SCENARIO", help="demo, benign, campaign or load.", autocompletion=_scenarios),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="NDJSON file; the truth is written beside it.")
+    ] = None,
+    topic: Annotated[
+        str | None,
+        typer.Option("--topic", metavar="NAME", help="Send it there; without --out the truth is written here."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same bytes.")] = 7,
+    minutes: Annotated[float | None, typer.Option(min=1, metavar="N", help="Minutes of event time.")] = None,
+    accounts: Annotated[int | None, typer.Option(min=1, metavar="N", help="Accounts of the planted campaign.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory of prompts, instead of the built-in ones.")
+    ] = None,
+    traces: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory of timings, instead of the built-in ones.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Make labelled traffic; send it with `produce`.
+    """Make labelled traffic: to a file for `produce` and `analyze`, or straight to a topic, with accounts' facts.
 
     Example: stillwatch simulate demo --seed 7 --out traffic.ndjson
     """
-    from pipeline.simulate import write_simulation  # noqa: PLC0415
+    import msgspec  # noqa: PLC0415
 
+    from pipeline.simulate import plan, send_simulation, write_simulation, write_truth  # noqa: PLC0415
+
+    if out is None and topic is None:
+        raise UsageError("where to?", next_step="add --out FILE, or --topic api.requests")
+    if out is not None and out.is_dir():
+        raise UsageError(f"{out}: a directory, not a file", next_step="name the file that is to be written")
+    chosen = settings(ctx, config)
     duration = None if minutes is None else timedelta(minutes=minutes)
-    written = write_simulation(
-        scenario, seed=seed, out=out, duration=duration, accounts=accounts, prompts=prompts, traces=traces
+    planned = plan(scenario, seed=seed, duration=duration, campaign_accounts=accounts, prompts=prompts, traces=traces)
+    truth = write_truth(planned, out or Path(f"{scenario}.ndjson"))
+    if out is not None:
+        write_simulation(planned, out)
+    if topic is not None:
+        with _progress("sending") as progress:
+            send_simulation(planned, _to_topic(chosen, topic), progress=progress)
+    told = {"messages": planned.truth.messages, "file": out and str(out), "topic": topic, **truth.named()}
+    where = " and in ".join(str(place) for place in (out, topic) if place is not None)
+    typer.echo(
+        msgspec.json.encode(told).decode() if as_json else f"{planned.truth.messages} messages in {where}; {truth}"
     )
-    typer.echo(str(written))
 
 
-def _must_exist(files: list[Path]) -> None:
-    missing = [str(path) for path in files if str(path) != "-" and not path.is_file()]
-    if missing:
-        raise InputNotFoundError(f"{', '.join(missing)}: no such file", next_step="name files that are there, or -")
+def _to_topic(chosen: Settings, topic: str | None) -> Settings:
+    if topic is None:
+        return chosen
+    return chosen.model_copy(update={"topics": chosen.topics.model_copy(update={"requests": topic})})
+
+
+def _need_files(files: list[Path]) -> None:
+    for path in files:
+        if str(path) != "-":
+            need_file(path, next_step="name files that are there, or -")
 
 
 @contextmanager

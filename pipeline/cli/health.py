@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import JsonOption, Options, StoreOption, settings, store_path
+from pipeline.cli.options import ConfigOption, JsonOption, StoreOption, settings, store_path
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +19,8 @@ def register(app: typer.Typer) -> None:
 def status(
     ctx: typer.Context,
     store: StoreOption = None,
-    sample_s: Annotated[float, typer.Option(min=0.1, help="Seconds over which rates are taken.")] = 1.0,
+    config: ConfigOption = None,
+    sample_s: Annotated[float, typer.Option(min=0.1, metavar="N", help="Seconds over which rates are taken.")] = 1.0,
     as_json: JsonOption = False,
 ) -> None:
     """Show lag, watermark, rates, sizes and alerts of the running serve. Exit code 69 when none runs.
@@ -31,14 +32,16 @@ def status(
     from pipeline.clock import SystemClock  # noqa: PLC0415
     from pipeline.status import lines, take_status  # noqa: PLC0415
 
-    found = take_status(store_path(ctx, store), clock=SystemClock(), sample_s=sample_s)
+    found = take_status(store_path(store, settings(ctx, config)), clock=SystemClock(), sample_s=sample_s)
     if as_json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
     else:
         typer.echo("\n".join(f"{name:14} {value}" for name, value in lines(found)))
 
 
-def doctor(ctx: typer.Context, store: StoreOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    ctx: typer.Context, store: StoreOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
     """Check this set-up and say what to do about what is wrong. Exit code 1 when a check fails.
 
     Example: stillwatch doctor
@@ -49,13 +52,12 @@ def doctor(ctx: typer.Context, store: StoreOption = None, as_json: JsonOption = 
     from pipeline.doctor import broken_settings, examine  # noqa: PLC0415
     from pipeline.errors import ConfigError  # noqa: PLC0415
 
-    options = ctx.find_object(Options) or Options()
     try:
-        chosen = settings(ctx, options.config)
+        chosen = settings(ctx, config)
     except ConfigError as error:
         findings = [broken_settings(error)]
     else:
-        findings = examine(chosen, store or chosen.store.path, clock=SystemClock())
+        findings = examine(chosen, store_path(store, chosen), clock=SystemClock())
     if as_json:
         sys.stdout.write(msgspec.json.encode(findings).decode() + "\n")
     else:

@@ -28,8 +28,8 @@ def register(app: typer.Typer) -> None:
 
 def up(
     ctx: typer.Context,
-    ingests: Annotated[int, typer.Option(min=1, help="Ingest processes.")] = 1,
-    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    ingests: Annotated[int, typer.Option(min=1, metavar="N", help="Ingest processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes.")] = 1,
     config: ConfigOption = None,
 ) -> None:
     """Run everything in one supervised process tree; Ctrl-C or SIGTERM drains it.
@@ -43,6 +43,7 @@ def up(
     from pipeline.supervise import Supervisor, stop_on_signals  # noqa: PLC0415
 
     chosen = settings(ctx, config)
+    _must_be_free(chosen.store.path)
     logs.configure(chosen.log, service="up")
     stop = stop_on_signals()
     options = ctx.find_object(Options) or Options()
@@ -129,6 +130,20 @@ def broker(parent: ParentOption = None) -> None:
         sys.stdout.write(running.bootstrap + "\n")
         sys.stdout.flush()
         stop.wait()
+
+
+def _must_be_free(store: Path) -> None:
+    """A second tree would join the groups of the first before its serve finds the store taken."""
+    from pipeline.errors import StoreLockedError  # noqa: PLC0415
+    from pipeline.serve.client import ServeClient  # noqa: PLC0415
+
+    client = ServeClient.find(store)
+    if client is not None:
+        with client:
+            raise StoreLockedError(
+                f"{store}: served by process {client.address.pid} already",
+                next_step="look at it by `stillwatch status`, or name another store by STILLWATCH_STORE__PATH",
+            )
 
 
 def _begin(

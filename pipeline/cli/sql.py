@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import StoreOption, settings, store_path
-from pipeline.errors import InputNotFoundError, StoreError, UsageError
+from pipeline.cli.options import ConfigOption, StoreOption, need_file, settings, store_path
+from pipeline.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.cli.render import Format
 
 FORMATS = "table | json | ndjson | csv | parquet"
+
+
+def _formats() -> list[str]:
+    return FORMATS.split(" | ")
+
+
+def _saved_names() -> list[str]:
+    from pipeline.cli.saved import saved_queries  # noqa: PLC0415
+
+    return [item.name for item in saved_queries()]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,55 +36,67 @@ def register(app: typer.Typer) -> None:
 
 def sql(  # noqa: PLR0917 - typer takes options by name
     ctx: typer.Context,
-    query: Annotated[str | None, typer.Argument(help="One SELECT; bare: an interactive prompt.")] = None,
+    query: Annotated[
+        str | None, typer.Argument(metavar="[QUERY]", help="One SELECT; bare: an interactive prompt.")
+    ] = None,
     store: StoreOption = None,
-    format_name: Annotated[str | None, typer.Option("--format", "-f", help=FORMATS)] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="Read the query from a file.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
-    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="k=v for $k; numbers are numbers.")] = None,
-    saved: Annotated[str | None, typer.Option("--saved", help="A saved query by name.")] = None,
+    format_name: Annotated[
+        str | None, typer.Option("--format", "-f", metavar="FORMAT", help=FORMATS, autocompletion=_formats)
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Read the query from a file.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", metavar="k=v", help="v for $k; numbers are numbers.")
+    ] = None,
+    saved: Annotated[
+        str | None, typer.Option("--saved", metavar="NAME", help="A saved query.", autocompletion=_saved_names)
+    ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="The saved queries.")] = False,
+    config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
 ) -> None:
     """Ask the store; a running serve answers, else the file is opened read-only.
 
     Example: stillwatch sql "select * from suspicious_accounts" --format csv --output found.csv
     """
+    if as_json and format_name not in {None, "json"}:
+        raise UsageError(f"--json and --format {format_name} exclude each other", next_step="give one of them")
     chosen = _format("json" if as_json else format_name, output)
     if show_list:
-        _show_saved(chosen)
+        _show_saved(chosen, output)
         return
     if sum(item is not None for item in (query, file, saved)) > 1:
         raise UsageError("a query, --file and --saved exclude each other", next_step="give one of them")
     params = parse_params(param or [])
     text = query
     if file is not None:
-        if not file.is_file():
-            raise InputNotFoundError(f"{file}: no such file", next_step="name a file with one SELECT")
-        text = file.read_text(encoding="utf-8")
+        text = _query_file(file)
     if saved is not None:
         from pipeline.cli.saved import saved_query  # noqa: PLC0415
 
         found = saved_query(saved)
         text, params = found.sql, {**found.defaults, **params}
-    limits = settings(ctx).store
-    path = store_path(ctx, store)
+    if text is None and not sys.stdin.isatty():
+        text = sys.stdin.read()
+        if not text.strip():
+            return  # a prompt at which nothing was asked
+    if text is not None and not text.strip():
+        raise UsageError("the query is empty", next_step='give one SELECT: stillwatch sql "from accounts limit 5"')
+    loaded = settings(ctx, config)
+    limits = loaded.store
+    path = store_path(store, loaded)
     from pipeline.serve.ask import asker  # noqa: PLC0415
 
     with asker(path, limits) as source:
-        if text is None and sys.stdin.isatty():
+        if text is None:
             from pipeline.cli.prompt import interact  # noqa: PLC0415
 
             interact(source, timeout_s=limits.query_timeout_s)
             return
-        text = sys.stdin.read() if text is None else text
-        if not text.strip():
-            return
         answer = source.query(text, params, max_rows=None, timeout_s=limits.query_timeout_s)
     from pipeline.cli.render import render  # noqa: PLC0415
 
-    width = shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
-    _write(render(answer.table, chosen, width=width), chosen, output)
+    _write(render(answer.table, chosen, width=_width(output)), chosen, output)
     if answer.truncated:
         typer.echo(f"only the first {answer.table.num_rows} rows (store.query_rows)", err=True)
 
@@ -109,6 +131,18 @@ def _format(name: str | None, output: Path | None) -> Format:
         raise UsageError(f"--format {wanted}: not known", next_step=f"one of {FORMATS}") from None
 
 
+def _query_file(file: Path) -> str:
+    need_file(file, next_step="name a file with one SELECT")
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: no text in UTF-8", next_step="name a file with one SELECT") from error
+
+
+def _width(output: Path | None) -> int | None:
+    return shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
+
+
 def _write(content: bytes, fmt: Format, output: Path | None) -> None:
     if output is not None:
         try:
@@ -121,7 +155,7 @@ def _write(content: bytes, fmt: Format, output: Path | None) -> None:
     sys.stdout.buffer.write(content)
 
 
-def _show_saved(fmt: Format) -> None:
+def _show_saved(fmt: Format, output: Path | None) -> None:
     import pyarrow as pa  # noqa: PLC0415
 
     from pipeline.cli.render import render  # noqa: PLC0415
@@ -129,4 +163,4 @@ def _show_saved(fmt: Format) -> None:
 
     rows = [{"name": item.name, "question": item.question, "params": item.shown_params} for item in saved_queries()]
     schema = pa.schema([(name, pa.string()) for name in ("name", "question", "params")])
-    _write(render(pa.Table.from_pylist(rows, schema), fmt), fmt, None)
+    _write(render(pa.Table.from_pylist(rows, schema), fmt, width=_width(output)), fmt, output)

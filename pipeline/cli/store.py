@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import StoreOption, settings, store_path
+from pipeline.cli.options import ConfigOption, JsonOption, StoreOption, need_file, settings, store_path
 
 app = typer.Typer(no_args_is_help=True, help="The store's file.\n\nExample: stillwatch store verify")
 
@@ -15,8 +16,10 @@ app = typer.Typer(no_args_is_help=True, help="The store's file.\n\nExample: stil
 @app.command()
 def backup(
     ctx: typer.Context,
-    target: Annotated[Path, typer.Argument(help="A path that is not there yet.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A path that is not there yet.")],
     store: StoreOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Copy the store, consistent at any time; a running serve writes the copy.
 
@@ -27,22 +30,26 @@ def backup(
     from pipeline.store import Store  # noqa: PLC0415
     from pipeline.store.backup import backup as copy  # noqa: PLC0415
 
-    path = store_path(ctx, store)
+    chosen = settings(ctx, config)
+    path = store_path(store, chosen)
     client = ServeClient.find(path)
     if client is not None:
         with client:
             client.backup(target)
     else:
-        with Store.open(path, settings(ctx).store, clock=SystemClock()) as opened:
+        need_file(path, next_step="name a store by --store")  # opened for writing, it would be made
+        with Store.open(path, chosen.store, clock=SystemClock()) as opened:
             copy(opened, target)
-    typer.echo(f"backup written to {target}")
+    typer.echo(json.dumps({"backup": str(target)}) if as_json else f"backup written to {target}")
 
 
 @app.command()
 def restore(
     ctx: typer.Context,
-    source: Annotated[Path, typer.Argument(help="A backup.")],
+    source: Annotated[Path, typer.Argument(metavar="BACKUP", help="A backup.")],
     store: StoreOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a store from a backup; serve must not be running.
 
@@ -52,24 +59,31 @@ def restore(
     from pipeline.serve.client import ServeClient  # noqa: PLC0415
     from pipeline.store.backup import restore as put_back  # noqa: PLC0415
 
-    path = store_path(ctx, store)
+    chosen = settings(ctx, config)
+    path = store_path(store, chosen)
     client = ServeClient.find(path)
     if client is not None:
         with client:
             raise StoreLockedError(f"{path}: served by process {client.address.pid}", next_step="stop serve first")
     put_back(source, path)
-    typer.echo(f"{path} restored from {source}")
+    told = {"store": str(path), "backup": str(source)}
+    typer.echo(json.dumps(told) if as_json else f"{path} restored from {source}")
 
 
 @app.command()
 def verify(
     ctx: typer.Context,
-    path: Annotated[Path | None, typer.Argument(help="A store or backup; else `store.path`.")] = None,
+    path: Annotated[Path | None, typer.Argument(metavar="[PATH]", help="A store or backup; else `store.path`.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Check sums and invariants; exit code 1 (or 74) when something is wrong. Not while serve has the file.
+    """Check sums and invariants; exit code 74 when something is wrong. Not while serve has the file.
 
     Example: stillwatch store verify /backup/stillwatch-monday
     """
+    import msgspec  # noqa: PLC0415
+
     from pipeline.store.backup import verify as check  # noqa: PLC0415
 
-    typer.echo(str(check(store_path(ctx, path))))
+    done = check(path if path is not None else settings(ctx, config).store.path)
+    typer.echo(msgspec.json.encode(done, enc_hook=str).decode() if as_json else str(done))

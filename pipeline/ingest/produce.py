@@ -75,7 +75,7 @@ def produce(
 
 
 class Sender:
-    """Sends to the raw topic and counts what is confirmed; a context manager, which closes the producer."""
+    """Sends to one topic and counts what is confirmed; a context manager, which closes the producer."""
 
     def __init__(self, producer: KafkaProducer, topic: str) -> None:
         self._producer = producer
@@ -89,7 +89,7 @@ class Sender:
     def __exit__(self, *_: object) -> None:
         self._producer.close(timeout=5)
 
-    def send(self, value: bytes, headers: Headers) -> None:
+    def send(self, value: bytes, headers: Headers, key: bytes | None = None) -> None:
         """Hand one message to the client; waits while too many are not confirmed.
 
         Raises:
@@ -98,7 +98,7 @@ class Sender:
         if len(self._futures) >= IN_FLIGHT:
             self._confirm(self._futures.popleft())
         try:
-            self._futures.append(self._producer.send(self._topic, value=value, headers=headers))
+            self._futures.append(self._producer.send(self._topic, value=value, headers=headers, key=key))
         except KafkaError as error:
             raise self._error(error) from error
 
@@ -129,8 +129,12 @@ class Sender:
         )
 
 
-def open_sender(settings: Settings) -> Sender:
-    """A sender to the raw topic; close it by leaving its context. May raise BrokerUnavailableError."""
+def open_sender(settings: Settings, *, topic: str | None = None) -> Sender:
+    """A sender to the raw topic, or to the one named; close it by leaving its context.
+
+    Raises:
+        BrokerUnavailableError: nobody answers.
+    """
     try:
         producer = KafkaProducer(
             **kafka_options(settings.kafka),
@@ -144,7 +148,7 @@ def open_sender(settings: Settings) -> Sender:
         )
     except KafkaError as error:
         raise unavailable(settings, error) from error
-    return Sender(producer, settings.topics.requests)
+    return Sender(producer, topic or settings.topics.requests)
 
 
 def _slices(frames: Iterable[pl.DataFrame], step: int, pack: int) -> Iterator[Sequence[bytes]]:

@@ -3,17 +3,19 @@
 from pipeline.simulate.generate import DEFAULT_START, Chunk, Simulation, plan, simulate
 from pipeline.simulate.scenario import SCENARIOS, Scenario
 from pipeline.simulate.truth import Truth
-from pipeline.simulate.write import Written, write_simulation
+from pipeline.simulate.write import Beside, send_simulation, write_simulation, write_truth
 
 __all__ = [
     "DEFAULT_START",
     "SCENARIOS",
+    "Beside",
     "Chunk",
     "Scenario",
     "Simulation",
     "Truth",
-    "Written",
     "plan",
+    "send_simulation",
     "simulate",
     "write_simulation",
+    "write_truth",
 ]

@@ -17,6 +17,8 @@ import typer.main
 
 from pipeline import cli
 from pipeline.cli import app, configuration
+from pipeline.cli.options import need_file
+from pipeline.errors import InputNotFoundError
 
 COMMAND = (sys.executable, "-m", "pipeline.cli")
 
@@ -39,6 +41,14 @@ def stillwatch(*words: str, cwd: Path, env: dict[str, str] | None = None) -> sub
         [*COMMAND, *words], cwd=cwd, env=clean | (env or {}), capture_output=True, text=True, check=False, timeout=60,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def bare(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    """An empty directory and no settings, for commands that run in this process."""
+    monkeypatch.chdir(place)
+    for name in os.environ:
+        if name.startswith(("STILLWATCH_", "KAFKA_")):
+            monkeypatch.delenv(name)
 
 
 def test_every_command_of_the_issue_is_there() -> None:
@@ -72,18 +82,157 @@ def test_help_is_quick_and_needs_no_heavy_library(tmp_path: Path) -> None:
         (("produce", "missing.ndjson"), 66),
         (("sql", "select 1", "--store", "missing.duckdb"), 66),
         (("sql", "select 1", "--format", "xml"), 64),
+        (("sql", "select 1", "--format", "csv", "--json"), 64),
+        (("sql", ""), 64),
+        (("sql", "--file", "."), 66),
+        (("sql", "--file", "binary"), 64),
+        (("sql", "--nope"), 64),
+        (("sql", "select 1", "--store", "no-store.json"), 74),
+        (("store", "verify", "no-store.json"), 74),
+        (("store", "backup", "copy", "--store", "missing.duckdb"), 66),
+        (("accounts", "import", "."), 66),
+        (("accounts", "import", "no-store.json"), 65),
+        (("produce",), 64),
+        (("produce", "."), 66),
+        (("produce", "binary"), 69),
+        (("produce", "binary", "--rate", "0"), 64),
+        (("produce", "binary", "--rate", "-1"), 64),
+        (("nonsense",), 64),
+        (("store", "nonsense"), 64),
+        (("simulate", "demo"), 64),
+        (("simulate", "nonsense", "--out", "t.ndjson"), 64),
+        (("simulate", "demo", "--minutes", "0", "--out", "t.ndjson"), 64),
+        (("simulate", "demo", "--out", "."), 64),
+        (("simulate", "demo", "--out", "nowhere/t.ndjson"), 74),
+        (("--config", ".", "config", "show"), 78),
         (("sql", "select 1", "--param", "x"), 64),
         (("sql", "select 1", "--saved", "y"), 64),
         (("--config", "missing.toml", "config", "show"), 78),
         (("status",), 69),
     ],
 )
-def test_an_error_is_one_line_with_the_next_step(words: tuple[str, ...], code: int, tmp_path: Path) -> None:
-    done = stillwatch(*words, cwd=tmp_path)
-    assert done.returncode == code, done.stderr
-    assert done.stderr.startswith("error: ")
-    assert " → " in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_an_error_is_one_line_with_the_next_step(
+    words: tuple[str, ...],
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    bare(monkeypatch, tmp_path)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "no-store.json").write_text('[{"account_id": "a", "x": 1}]')
+    found = cli.run(list(words), debug=False)
+    out, err = capfd.readouterr()
+    assert found == code, err
+    assert err.startswith("error: ")
+    assert " → " in err
+    assert err.count("\n") == 1
+    assert "mistake in stillwatch" not in err
+    assert out == ""
+
+
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_every_command_that_reads_settings_can_be_told_which(words: tuple[str, ...]) -> None:
+    options = {option for item in LEAVES[words].params for option in item.opts}
+    assert ("--config" in options) is (words not in {("broker",), ("completion",), ("demo",)})
+
+
+def test_every_command_that_answers_answers_programs_too() -> None:
+    # The demo ends with a line of JSON as it is, a completion script is for a shell.
+    others = {"up", "ingest", "worker", "serve", "broker", "demo", "completion"}
+    for words, command in LEAVES.items():
+        options = {option for item in command.params for option in item.opts}
+        assert ("--json" in options) is (words[0] not in others), words
+
+
+def test_a_group_alone_shows_its_help(tmp_path: Path) -> None:
+    done = stillwatch("store", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "backup" in done.stderr
+    assert "Example: stillwatch store" in done.stderr
+
+
+def test_a_broker_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "t.ndjson").write_text("{}\n")
+    done = stillwatch("produce", "t.ndjson", cwd=tmp_path, env={"KAFKA_BOOTSTRAP": "127.0.0.1:1"})
+    assert (done.returncode, done.stderr.count("\n")) == (69, 1), done.stderr
+    assert "no broker answers at 127.0.0.1:1" in done.stderr
+
+
+def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "t.ndjson"
+    secret.write_text("{}\n")
+    secret.chmod(0)
+    if os.access(secret, os.R_OK):  # root may read everything: ask the check itself
+        monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(InputNotFoundError, match="this user may not read it"):
+        need_file(secret, next_step="")
+
+
+def test_a_pipe_is_as_good_as_a_file(tmp_path: Path) -> None:
+    fifo = tmp_path / "query.sql"
+    os.mkfifo(fifo)
+    with subprocess.Popen([*COMMAND, "sql", "--file", str(fifo)], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as p:
+        fifo.write_text("select 1")
+        assert "no store here" in p.communicate(timeout=60)[1]
+
+
+def test_answers_for_programs_are_json(tmp_path: Path) -> None:
+    def answer(*words: str) -> Any:
+        done = stillwatch(*words, "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    made = answer("simulate", "benign", "--minutes", "1", "--out", "t.ndjson")
+    assert made["messages"] == (tmp_path / made["file"]).read_bytes().count(b"\n")
+    assert (tmp_path / made["truth"]).is_file()
+    read = answer("analyze", "t.ndjson", "--store", "s.duckdb")
+    assert read["events"] + read["duplicates"] + read["dead_letters"] + read["ignored"] == made["messages"]
+    imported = answer("accounts", "import", made["accounts"], "--store", "s.duckdb")
+    assert imported["accounts"] == (tmp_path / made["accounts"]).read_bytes().count(b"\n")
+    assert answer("store", "verify", "s.duckdb")["events"] == read["events"]
+    assert answer("store", "backup", "copy", "--store", "s.duckdb") == {"backup": "copy"}
+    assert answer("store", "restore", "copy", "--store", "new.duckdb") == {"store": "new.duckdb", "backup": "copy"}
+    assert answer("sql", "select count(*) as n from accounts", "--store", "new.duckdb")[0]["n"] >= imported["accounts"]
+    assert isinstance(answer("dead-letter", "list", "--store", "s.duckdb"), list)
+    assert isinstance(answer("dead-letter", "show", "--store", "s.duckdb"), list)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("stillwatch dead", "dead-letter"),
+        ("stillwatch dead-letter re", "replay"),
+        ("stillwatch sql --sav", "--saved"),
+        ("stillwatch sql --saved busiest_acc", "busiest_accounts"),
+        ("stillwatch sql --format nd", "ndjson"),
+        ("stillwatch simulate ca", "campaign"),
+    ],
+)
+def test_every_shell_completes_commands_options_and_values(
+    shell: str, words: str, offered: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a shell's completion script gets for the last word typed."""
+    environ = {
+        "_STILLWATCH_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+        "_TYPER_COMPLETE_ARGS": words,
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        cli.run([], debug=False)
+    assert offered in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_script_can_be_had_for_every_shell(shell: str, tmp_path: Path) -> None:
+    done = stillwatch("completion", shell, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "_STILLWATCH_COMPLETE" in done.stdout
 
 
 def test_debug_shows_the_traceback_too(tmp_path: Path) -> None:
@@ -112,7 +261,9 @@ def test_settings_are_shown_with_their_sources_and_without_secrets(tmp_path: Pat
     env = {"STILLWATCH_WEBHOOK__SECRET": "whsec_abcdefgh"}
     done = stillwatch("config", "show", "--json", cwd=tmp_path, env=env)
     rows = {row["name"]: row for row in json.loads(done.stdout)}
-    assert rows["kafka.client_id"] == {"name": "kafka.client_id", "value": '"here"', "source": "stillwatch.toml"}
+    assert (rows["kafka.client_id"]["value"], rows["kafka.client_id"]["source"]) == ("here", "stillwatch.toml")
+    assert rows["topics.partitions"]["value"] == 4
+    assert rows["webhook.secret"]["value"] == "********"
     assert rows["webhook.secret"]["source"] == "STILLWATCH_WEBHOOK__SECRET"
     assert "abcdefgh" not in done.stdout
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -104,6 +105,19 @@ def test_the_prompt_takes_several_lines_and_survives_an_error(capsys: pytest.Cap
 
 def test_schema_names_columns() -> None:
     assert "score" in respond(Source(), ".schema suspicious_accounts", 5)
+
+
+def test_a_second_tree_on_a_served_store_joins_nothing(tmp_path: Path) -> None:
+    store = tmp_path / "s.duckdb"
+    settings = Settings(serve=ServeSettings(listen="127.0.0.1:0"), store=StoreSettings(path=store))
+    with HttpServer(settings, Metrics(), Source()):
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline.cli", "up"],
+            cwd=tmp_path, env=os.environ | {"STILLWATCH_STORE__PATH": str(store)},
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (73, 1), done.stderr
+    assert "served by process" in done.stderr
 
 
 def test_the_command_asks_the_serving_process(tmp_path: Path) -> None:

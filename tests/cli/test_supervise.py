@@ -96,8 +96,9 @@ def test_a_child_that_dies_is_started_again_after_the_back_off(tmp_path: Path) -
 
 def test_what_a_restart_cannot_mend_ends_the_tree() -> None:
     specs = [ChildSpec("bad", (sys.executable, "-c", "raise SystemExit(78)"))]
-    with pytest.raises(ChildFailedError, match="bad ended with 78"):
+    with pytest.raises(ChildFailedError, match="bad ended with 78") as caught:
         Supervisor(specs).run(threading.Event())
+    assert caught.value.exit_code == 78
 
 
 def test_the_back_off_grows_and_is_bounded() -> None:

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from pipeline.errors import InputNotFoundError, UsageError
-from pipeline.simulate import SCENARIOS, Simulation, plan, simulate, write_simulation
+from pipeline.simulate import SCENARIOS, Simulation, plan, simulate, write_simulation, write_truth
 from pipeline.simulate.campaign import TEMPLATE
 from pipeline.simulate.cohorts import COHORTS
 from pipeline.simulate.seeds import generator
@@ -131,15 +131,16 @@ def test_load_events_are_small_and_without_text() -> None:
 
 
 def test_files_stand_beside_each_other(tmp_path: Path) -> None:
-    written = write_simulation(
-        "demo", seed=5, out=tmp_path / "traffic.ndjson", duration=timedelta(minutes=2), accounts=40
-    )
+    planned = plan("demo", seed=5, duration=timedelta(minutes=2), campaign_accounts=40)
+    out = tmp_path / "traffic.ndjson"
+    write_simulation(planned, out)
+    written = write_truth(planned, out)
     truth = json.loads(written.truth.read_text())
-    assert written.messages == truth["events"] + truth["duplicates"] + truth["broken"]
+    assert planned.truth.messages == truth["events"] + truth["duplicates"] + truth["broken"]
     assert sum(account["campaign_id"] is not None for account in truth["accounts"]) == 40
     facts = pl.read_ndjson(written.accounts)
     assert set(facts["account_id"]) == {account["account_id"] for account in truth["accounts"]}
-    assert (tmp_path / "traffic.ndjson").read_bytes().count(b"\n") == written.messages
+    assert out.read_bytes().count(b"\n") == planned.truth.messages
 
 
 def test_what_cannot_be_simulated_is_said(tmp_path: Path) -> None:
