@@ -14,6 +14,8 @@ import structlog
 from pipeline import logs
 from pipeline.config import LogSettings
 
+PROMPT = "the text of a prompt"
+
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
@@ -63,12 +65,12 @@ def test_a_traceback_shows_no_variables(capsys: pytest.CaptureFixture[str], form
     logs.configure(LogSettings.model_validate({"format": form}), service="serve")
     for log in (logs.get("serve").exception, logging.getLogger("aiohttp.server").exception):
         try:
-            nothing_in(" ".join(["the text", "of a prompt"]))
+            nothing_in(PROMPT)
         except ZeroDivisionError:
             log("request_failed")
     text = capsys.readouterr().err
     assert text.count("Traceback") == 2
-    assert "the text of a prompt" not in text
+    assert PROMPT not in text
 
 
 def test_no_colour_where_none_is_wanted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
