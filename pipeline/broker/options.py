@@ -35,7 +35,7 @@ def kafka_options(kafka: KafkaSettings) -> dict[str, Any]:
         "reconnect_backoff_max_ms": 2000,
     }
     if kafka.security_protocol.endswith("SSL"):
-        options["ssl_context"] = _ssl_context(kafka)
+        options["ssl_context"] = ssl_context(kafka)
         options["ssl_check_hostname"] = kafka.ssl_check_hostname
     if kafka.security_protocol.startswith("SASL"):
         options["sasl_mechanism"] = kafka.sasl_mechanism
@@ -49,7 +49,7 @@ def faust_broker(kafka: KafkaSettings) -> tuple[str, Any]:
     from faust import auth  # noqa: PLC0415 - importing Faust takes a second that only the worker should pay
 
     url = ";".join(f"kafka://{server}" for server in bootstrap_servers(kafka))
-    context = _ssl_context(kafka) if kafka.security_protocol.endswith("SSL") else None
+    context = ssl_context(kafka) if kafka.security_protocol.endswith("SSL") else None
     if kafka.security_protocol.startswith("SASL"):
         return url, auth.SASLCredentials(
             username=kafka.sasl_username,
@@ -64,7 +64,12 @@ def _password(kafka: KafkaSettings) -> str | None:
     return None if kafka.sasl_password is None else kafka.sasl_password.get_secret_value()
 
 
-def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
+def ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
+    """Whom we trust, and who we are.
+
+    Raises:
+        ConfigError: a certificate or key cannot be used.
+    """
     try:
         context = ssl.create_default_context(cafile=str(kafka.ssl_cafile) if kafka.ssl_cafile else None)
         if kafka.ssl_certfile is not None:

@@ -11,6 +11,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
 
 from pipeline.broker.options import bootstrap_servers, kafka_options
+from pipeline.broker.reach import why_unreached
 from pipeline.config import Settings
 from pipeline.errors import BrokerUnavailableError, InputNotFoundError
 
@@ -44,16 +45,14 @@ def admin_client(settings: Settings, *, timeout_s: float = CHECK_TIMEOUT_S) -> I
 
 
 def unavailable(settings: Settings, error: BaseException) -> BrokerUnavailableError:
-    """The error for a person, from a client's."""
+    """The error for a person, from a client's; looks at the addresses once more, which takes seconds."""
     where = ", ".join(bootstrap_servers(settings.kafka))
     if isinstance(error, kafka_errors.SaslAuthenticationFailedError | kafka_errors.AuthorizationError):
         return BrokerUnavailableError(
             f"broker {where} refuses us: {error}", next_step="check kafka.sasl_* and the rights of this user"
         )
-    return BrokerUnavailableError(
-        f"no broker answers at {where} ({type(error).__name__})",
-        next_step="check that it runs, that KAFKA_BOOTSTRAP names it, and kafka.security_protocol",
-    )
+    found = why_unreached(settings.kafka)
+    return BrokerUnavailableError(found.what, next_step=found.next_step)
 
 
 def check_broker(settings: Settings, *, timeout_s: float = CHECK_TIMEOUT_S) -> None:

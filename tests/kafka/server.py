@@ -17,6 +17,7 @@ from pipeline.broker import check_broker
 from pipeline.config import Settings
 from pipeline.config.tree import KafkaSettings
 from pipeline.errors import BrokerUnavailableError
+from tests.kafka.certificates import Authority
 
 ROOT = Path(__file__).parents[2]
 LIBS = ROOT / ".cache/kafka/libs"
@@ -45,6 +46,31 @@ num.network.threads=2
 num.io.threads=2
 log.cleaner.dedupe.buffer.size=4194304
 """
+
+# A listener for clients that bring a certificate of ours and a password, beside the plain one.
+SECURED = """
+listeners=PLAINTEXT://127.0.0.1:{broker},SECURED://127.0.0.1:{secured},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker},SECURED://127.0.0.1:{secured},CONTROLLER://127.0.0.1:{controller}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURED:SASL_SSL,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.secured.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_{user}="{password}";
+listener.name.secured.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginModule required;
+listener.name.secured.ssl.client.auth=required
+ssl.keystore.type=PEM
+ssl.keystore.location={keystore}
+ssl.truststore.type=PEM
+ssl.truststore.location={ca}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """Who signs, and the one user."""
+
+    authority: Authority
+    user: str
+    password: str
 
 
 def missing() -> str | None:
@@ -76,6 +102,7 @@ class KafkaServer:
     """One node. It keeps its ports and data over ``stop`` and ``kill``, so that ``start`` is the same broker again."""
 
     directory: Path
+    secured: Secured | None = None
     _ports: list[int] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -83,16 +110,20 @@ class KafkaServer:
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self._ports[0]}"
 
+    @property
+    def secured_bootstrap(self) -> str:
+        return f"127.0.0.1:{self._ports[2]}"
+
     def start(self, timeout_s: float = 60) -> None:
         """Start, format the storage the first time, and wait until it answers."""
         config = self.directory / "server.properties"
         if not config.exists():
-            self._ports = free_ports(2)
-            config.write_text(
-                PROPERTIES.format(broker=self._ports[0], controller=self._ports[1], directory=self.directory)
-            )
+            self._ports = free_ports(3)
+            config.write_text(self._properties())
             identity = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            self._java("kafka.tools.StorageTool", "format", "-t", identity, "--standalone", "-c", str(config)).wait(60)
+            users = () if self.secured is None else ("--add-scram", _scram(self.secured))
+            words = ("format", "-t", identity, "--standalone", "-c", str(config), *users)
+            assert self._java("kafka.tools.StorageTool", *words).wait(60) == 0, self.log()
         self._process = self._java("kafka.Kafka", str(config))
         settings = Settings(kafka=KafkaSettings(bootstrap=self.bootstrap))
         deadline = time.monotonic() + timeout_s
@@ -127,6 +158,20 @@ class KafkaServer:
         """The end of what it printed."""
         return (self.directory / "kafka.log").read_text(errors="replace")[-4000:]
 
+    def _properties(self) -> str:
+        broker, controller, secured = self._ports
+        text = PROPERTIES.format(broker=broker, controller=controller, directory=self.directory)
+        if self.secured is None:
+            return text
+        certificate, key = self.secured.authority.sign("broker")
+        keystore = self.directory / "broker.keystore.pem"
+        keystore.write_text(key.read_text() + certificate.read_text())
+        plain = "".join(line for line in text.splitlines(keepends=True) if "listeners=" not in line)
+        return plain + SECURED.format(
+            broker=broker, controller=controller, secured=secured, keystore=keystore, ca=self.secured.authority.ca,
+            login="org.apache.kafka.common.security", user=self.secured.user, password=self.secured.password,
+        )  # fmt: skip
+
     def _java(self, *words: str) -> subprocess.Popen[bytes]:
         heap = ("-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
         with (self.directory / "kafka.log").open("ab") as log:
@@ -147,3 +192,7 @@ class KafkaServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(10)
+
+
+def _scram(secured: Secured) -> str:
+    return f"SCRAM-SHA-512=[name={secured.user},password={secured.password}]"
