@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import WordCompleter
+from prompt_toolkit.completion import Completer, WordCompleter, merge_completers
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History
 from prompt_toolkit.input import Input
@@ -65,10 +65,10 @@ def interact(
     terminal: Input | None = None,
     screen: Output | None = None,
 ) -> None:
-    """Ask and answer until ``.quit`` or Ctrl-D. An error is told and the prompt comes again."""
+    """Ask and answer until ``.quit`` or Ctrl-D. After an error, or Ctrl-C in a query, the prompt comes again."""
     session: PromptSession[str] = PromptSession(
         history=history or FileHistory(str(history_file())),
-        completer=WordCompleter(_names(source, timeout_s), ignore_case=True),
+        completer=completer(source, timeout_s),
         complete_while_typing=False,
         lexer=PygmentsLexer(SqlLexer),
         multiline=True,
@@ -91,6 +91,8 @@ def interact(
                 sys.stdout.write(respond(source, text, timeout_s))
             except StillwatchError as error:
                 sys.stdout.write(f"error: {error}\n")
+            except KeyboardInterrupt:
+                sys.stdout.write("interrupted\n")
             sys.stdout.flush()
 
 
@@ -119,10 +121,13 @@ def _width() -> int | None:
     return os.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _names(source: Asker, timeout_s: float) -> list[str]:
+def completer(source: Asker, timeout_s: float) -> Completer:
+    """SQL word by word; the prompt's own words as a whole line, since a dot parts words in SQL."""
     found = source.query(NAMES, max_rows=10_000, timeout_s=timeout_s).table
-    names = {str(name) for column in found.columns for name in column.to_pylist()}
-    return [*META, *WORDS.split(), *sorted(names)]
+    views, columns = (sorted({str(name) for name in found.column(n).to_pylist()}) for n in range(2))
+    lines = [*META, *(f".schema {view}" for view in views), *(f".saved {item.name}" for item in saved_queries())]
+    names = [*WORDS.split(), *sorted({*views, *columns})]
+    return merge_completers([WordCompleter(lines, sentence=True), WordCompleter(names, ignore_case=True)])
 
 
 def _keys() -> KeyBindings:

@@ -55,7 +55,8 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         text = f"{value:.6g}"
     elif isinstance(value, datetime):
-        text = value.isoformat(sep=" ")
+        # The other formats have the microseconds; all of the store is UTC.
+        text = value.isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")
     elif isinstance(value, dict | bytes):
         text = _JSON.encode(value).decode()
     else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pipeline.clock import SystemClock
 from pipeline.config import StoreSettings
@@ -15,6 +17,9 @@ from pipeline.serve.view import Answer
 
 if TYPE_CHECKING:
     from pipeline.store import Store
+
+
+POLL_S: Final = 0.1  # how late Ctrl-C is noticed
 
 
 class Asker(Protocol):
@@ -61,10 +66,21 @@ class FileAsker:
     def query(
         self, sql: str, params: Mapping[str, object] | None = None, *, max_rows: int | None, timeout_s: float
     ) -> Answer:
-        """One query, in the reader's sandbox."""
+        """One query, in the reader's sandbox; ends within a second on KeyboardInterrupt, which it passes on."""
         from pipeline.store.query import run_query  # noqa: PLC0415
 
-        found = run_query(
-            self._store, sql, params=params or {}, timeout_s=timeout_s, max_rows=max_rows or self._settings.query_rows
-        )
+        cancelled = threading.Event()
+        rows = max_rows or self._settings.query_rows
+        with ThreadPoolExecutor(1, "query") as apart:
+            running = apart.submit(
+                run_query, self._store, sql, params=params, timeout_s=timeout_s, max_rows=rows, cancelled=cancelled
+            )
+            try:
+                # Not one wait without end: Polars takes SIGINT in a way (SA_RESTART) that does not wake such a wait.
+                while not running.done():
+                    wait([running], timeout=POLL_S)
+            except KeyboardInterrupt:
+                cancelled.set()
+                raise
+            found = running.result()
         return Answer(found.table, found.truncated)

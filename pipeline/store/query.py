@@ -34,8 +34,12 @@ def run_query(
     params: Mapping[str, object] | None = None,
     timeout_s: float,
     max_rows: int,
+    cancelled: threading.Event | None = None,
 ) -> Result:
     """Run one SELECT or EXPLAIN over the views. From any thread; blocks for ``timeout_s`` and a second at most.
+
+    Where Ctrl-C must work, not from the main thread: DuckDB lets KeyboardInterrupt out in the middle of a query, and
+    then waits for that query's end when the cursor is closed, past every limit of time.
 
     Sees the state as of its start and holds the writer up in nothing but the machine's cores.
 
@@ -45,13 +49,14 @@ def run_query(
         params: values for it.
         timeout_s: after that long it is interrupted.
         max_rows: rows at most.
+        cancelled: set by another thread, it ends the query at once; set in any case when the query has ended.
 
     Raises:
         QueryError: it is not allowed, wrong, too slow, or needs too much memory; the message says which.
     """
     cursor = store.reader() if isinstance(store, Store) else store.cursor()
     try:
-        with _deadline(cursor, timeout_s) as expired:
+        with _deadline(cursor, timeout_s, cancelled or threading.Event()) as expired:
             try:
                 statement = judge(cursor, sql)
                 bound = _bound(statement, params or {})
@@ -65,16 +70,16 @@ def run_query(
 
 
 @contextmanager
-def _deadline(cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[threading.Event]:
-    """Interrupt the cursor when the time is up, again and again: an interrupt between two steps is lost."""
+def _deadline(cursor: duckdb.DuckDBPyConnection, timeout_s: float, wake: threading.Event) -> Iterator[threading.Event]:
+    """Interrupt the cursor when the time is up or ``wake`` is set, again and again: one between two steps is lost."""
     expired, ended = threading.Event(), threading.Event()
 
     def watch() -> None:
-        left = timeout_s
-        while not ended.wait(left):
+        if not wake.wait(timeout_s):
             expired.set()
+        while not ended.is_set():
             cursor.interrupt()
-            left = 0.05
+            ended.wait(0.05)
 
     watcher = threading.Thread(target=watch, name="query-deadline", daemon=True)
     watcher.start()
@@ -82,6 +87,7 @@ def _deadline(cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[t
         yield expired
     finally:
         ended.set()
+        wake.set()
         watcher.join()
 
 

@@ -5,31 +5,53 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from pipeline.cli.prompt import complete, interact, respond
+from pipeline.cli.prompt import complete, completer, interact, respond
 from pipeline.cli.render import Format, render
 from pipeline.cli.saved import saved_queries, saved_query
 from pipeline.cli.sql import parse_params
+from pipeline.clock import SystemClock
 from pipeline.config import ServeSettings, Settings, StoreSettings
 from pipeline.errors import InputNotFoundError, QueryError, UsageError
 from pipeline.metrics import Metrics
 from pipeline.serve.http import HttpServer
 from pipeline.serve.view import Answer, Command, Health
+from pipeline.store import Store
 
 ROWS = pa.table({"account": ["a,1", "b\x1b[31m"], "n": [1, 2], "reasons": [["x", "y"], []]})
+
+
+# The command, saying when DuckDB has begun with the query.
+INTERRUPTED = """
+import sys, signal, threading
+from pipeline import cli
+from pipeline.store import query
+signal.signal(signal.SIGINT, signal.default_int_handler)
+judge = query.judge
+def judged(cursor, sql):
+    statement = judge(cursor, sql)
+    threading.Timer(1, lambda: print("asked", file=sys.stderr, flush=True)).start()
+    return statement
+query.judge = judged
+cli.main()
+"""
 
 
 class Source:
@@ -101,6 +123,43 @@ def test_the_prompt_takes_several_lines_and_survives_an_error(capsys: pytest.Cap
     assert "mend the query" in shown
     assert "suspicious_accounts" in shown
     assert "select account_id\nfrom suspicious_accounts;" in history.get_strings()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (".vie", ".views"),
+        (".schema susp", ".schema suspicious_accounts"),
+        (".saved busiest", ".saved busiest_accounts"),
+        ("from suspicious_acc", "suspicious_accounts"),
+        ("select s.sc", "score"),
+        ("SEL", "select"),
+    ],
+)
+def test_words_of_the_prompt_views_and_columns_are_completed(typed: str, offered: str) -> None:
+    found = completer(Source(), 5).get_completions(Document(typed), CompleteEvent(completion_requested=True))
+    assert offered in [item.text for item in found]
+
+
+def test_a_table_shows_times_to_the_second() -> None:
+    rows = pa.table({"at": [datetime(2026, 1, 5, 12, 11, 54, 159704, tzinfo=UTC)]})
+    assert "2026-01-05 12:11:54Z\n" in render(rows, Format.TABLE).decode()
+    assert json.loads(render(rows, Format.JSON)) == [{"at": "2026-01-05T12:11:54.159704Z"}]
+
+
+def test_ctrl_c_ends_a_query_and_not_the_time_limit(tmp_path: Path) -> None:
+    store = tmp_path / "s.duckdb"
+    Store.open(store, StoreSettings(), clock=SystemClock()).close()
+    endless = "select count(*) from range(1000000000) a, range(1000000) b"
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, "sql", endless, "--store", str(store)],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as asked:  # fmt: skip
+        assert asked.stderr is not None
+        assert asked.stderr.readline() == "asked\n"
+        asked.send_signal(signal.SIGINT)
+        out, err = asked.communicate(timeout=20)  # the limit of time is 30 s
+    assert (asked.returncode, out, err) == (130, "", "")
 
 
 def test_schema_names_columns() -> None:

@@ -86,3 +86,4 @@ def test_commands_without_a_broker_run_in_the_order_shown(page: str, tmp_path: P
                 stdin=subprocess.DEVNULL,
             )  # fmt: skip
             assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+            assert "(0 rows)" not in done.stdout, f"{command} shows nothing"
