@@ -79,9 +79,12 @@ def views(texts: dict[str, str], types: dict[str, list[tuple[str, str]]]) -> Ite
     yield "## Views\n"
     for name in ORDER:
         meanings = dict(MEANING.findall(texts[name]))
+        unsaid = [column for column, _ in types[name] if column not in meanings]
+        if unsaid:
+            raise SystemExit(f"sql/views/{name}.sql: say what these columns mean: {', '.join(unsaid)}")
         yield f"### `{name}`\n\n{comment(texts[name])}\n"
-        yield from ("| column | type | |", "|---|---|---|")
-        yield from (f"| `{column}` | {kind.lower()} | {meanings.get(column, '')} |" for column, kind in types[name])
+        yield from ("| column | type | meaning |", "|---|---|---|")
+        yield from (f"| `{column}` | {kind.lower()} | {meanings[column]} |" for column, kind in types[name])
         yield ""
 
 

@@ -1,24 +1,24 @@
 -- Each account that was seen or of which facts are known; totals are for all time.
 create or replace view accounts as
 select
-    coalesce(seen.account_id, account_fact.account_id) as account_id,
+    coalesce(seen.account_id, account_fact.account_id) as account_id, -- a pseudonym where privacy.pseudonymise names it
     account_fact.created_at, -- as told; null: not known
-    account_fact.plan,
-    account_fact.quota,
-    account_fact.payment_hash,
-    account_fact.email_domain,
-    account_fact.organisation,
-    account_fact.country,
-    account_fact.status,
+    account_fact.plan, -- as told
+    account_fact.quota, -- as told
+    account_fact.payment_hash, -- as told: a hash of the means of payment
+    account_fact.email_domain, -- as told
+    account_fact.organisation, -- as told
+    account_fact.country, -- as told
+    account_fact.status, -- as told
     account_fact.cleared_reason, -- why a person cleared it: it is not named then
     account_fact.updated_at, -- when the facts were last told
-    seen.first_seen,
-    seen.last_seen,
+    seen.first_seen, -- event time of its first request
+    seen.last_seen, -- event time of its latest
     coalesce(seen.events, 0) as events, -- requests
-    coalesce(seen.errors, 0) as errors,
-    coalesce(seen.refused, 0) as refused,
-    coalesce(seen.input_tokens, 0) as input_tokens,
-    coalesce(seen.output_tokens, 0) as output_tokens
+    coalesce(seen.errors, 0) as errors, -- of them with status 400 and above
+    coalesce(seen.refused, 0) as refused, -- of them refused by policy
+    coalesce(seen.input_tokens, 0) as input_tokens, -- sum
+    coalesce(seen.output_tokens, 0) as output_tokens -- sum
 from (
     select
         account_id,

@@ -1,15 +1,15 @@
 -- Accounts acting as one, with an identity that lasts.
 create or replace view campaigns as
 select
-    campaign_id,
-    score,
-    accounts,
-    named_accounts,
-    reasons,
-    first_key,
-    first_seen,
-    last_seen,
-    created_at,
-    updated_at
+    campaign_id, -- stays the same while it grows
+    score, -- mean probability of the accounts that are named
+    accounts, -- members
+    named_accounts, -- members that are named
+    reasons, -- what they share, a sentence each
+    first_key, -- the group_key that it was first seen by
+    first_seen, -- event time of its first evidence
+    last_seen, -- event time of its latest
+    created_at, -- when it was first found
+    updated_at -- when it last changed
 from campaign
 where merged_into is null and accounts > 0;

@@ -1,16 +1,16 @@
 -- What follows from the signals, for each account that has any and each campaign; named or not.
 create or replace view findings as
 select
-    finding_id,
-    dimension,
-    entity_id,
-    campaign_id,
-    score,
-    named,
-    cleared_reason,
-    reasons,
-    first_seen,
-    last_seen,
-    created_at,
-    updated_at
+    finding_id, -- stays the same while the finding lasts
+    dimension, -- account or campaign
+    entity_id, -- account_id, or campaign_id
+    campaign_id, -- the campaign of an account; null: in none
+    score, -- 0 to 1: all its evidence together
+    named, -- the score reaches rules.name_at and nobody cleared it
+    cleared_reason, -- why a person cleared it
+    reasons, -- what was seen, a sentence each
+    first_seen, -- event time at which the evidence begins
+    last_seen, -- event time at which it ends so far
+    created_at, -- when it was first found
+    updated_at -- when it last changed
 from finding;

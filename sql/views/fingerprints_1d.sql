@@ -10,17 +10,17 @@ select
     least(sum(errors), 9223372036854775807)::bigint as errors, -- status 400 and above
     least(sum(rate_limited), 9223372036854775807)::bigint as rate_limited, -- status 429
     least(sum(refused), 9223372036854775807)::bigint as refused, -- by policy
-    least(sum(input_tokens), 9223372036854775807)::bigint as input_tokens,
-    least(sum(output_tokens), 9223372036854775807)::bigint as output_tokens,
-    least(sum(cached_tokens), 9223372036854775807)::bigint as cached_tokens,
-    least(sum(reasoning_tokens), 9223372036854775807)::bigint as reasoning_tokens,
+    least(sum(input_tokens), 9223372036854775807)::bigint as input_tokens, -- sum
+    least(sum(output_tokens), 9223372036854775807)::bigint as output_tokens, -- sum
+    least(sum(cached_tokens), 9223372036854775807)::bigint as cached_tokens, -- sum; part of the input
+    least(sum(reasoning_tokens), 9223372036854775807)::bigint as reasoning_tokens, -- sum; part of the output
     least(sum(input_tokens_sq), 9223372036854775807)::bigint as input_tokens_sq, -- squared
     least(sum(output_tokens_sq), 9223372036854775807)::bigint as output_tokens_sq, -- squared
     least(sum(latency_ms), 9223372036854775807)::bigint as latency_ms, -- sum
     least(sum(latency_events), 9223372036854775807)::bigint as latency_events, -- that told it
     least(sum(single_turn), 9223372036854775807)::bigint as single_turn, -- of two messages at most
     least(sum(tool_events), 9223372036854775807)::bigint as tool_events, -- tools were offered
-    least(sum(streamed), 9223372036854775807)::bigint as streamed,
+    least(sum(streamed), 9223372036854775807)::bigint as streamed, -- asked for a stream
     least(sum(sampled_n), 9223372036854775807)::bigint as sampled_n, -- n > 1
     least(sum(logprobs), 9223372036854775807)::bigint as logprobs, -- asked for log probabilities
     least(sum(seeded), 9223372036854775807)::bigint as seeded, -- gave a seed

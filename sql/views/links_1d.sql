@@ -3,13 +3,13 @@ create or replace view links_1d as
 select
     day, -- start of the day, UTC
     source_kind, -- account or api_key
-    source_id,
+    source_id, -- its id
     target_kind, -- template, system_prompt, client, network, api_key, end_user, reasoning_blob, model, asn
-    target_id,
+    target_id, -- its id
     sum(events)::bigint as events, -- requests
-    sum(output_tokens)::bigint as output_tokens,
-    min(first_seen) as first_seen,
-    max(last_seen) as last_seen
+    sum(output_tokens)::bigint as output_tokens, -- sum
+    min(first_seen) as first_seen, -- event time of its first request
+    max(last_seen) as last_seen -- event time of its latest
 from (
     select
         day,
