@@ -50,6 +50,8 @@ def decode_dead_letters(value: bytes | None, *, topic: str = "", partition: int 
         raise CorruptBatchError(topic, partition, offset, f"no Arrow batch: {str(error)[:200]}") from None
     if frame.schema != DEAD_LETTERS:
         raise CorruptBatchError(topic, partition, offset, "columns differ from the dead letters' schema, version 1")
+    if frame["reason"].null_count() or frame["seen_at"].null_count():
+        raise CorruptBatchError(topic, partition, offset, "a dead letter without its reason or its time")
     return frame
 
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 import polars as pl
@@ -18,23 +19,28 @@ VERSION = 1
 _TABLES = {"panes": PANES, "links": LINKS}
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+_Partition = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+_Instant = Annotated[int, msgspec.Meta(ge=-(2**55), le=2**57)]  # µs; years 828 to 6537: what a datetime can hold
+
+
 class PartHeader(msgspec.Struct, frozen=True):
-    """The header of one part."""
+    """The header of one part. Its bounds are those of the store's columns: whatever passes here can be applied."""
 
     version: int
-    partition: int
-    generation: int
-    from_offset: int
-    to_offset: int
-    committed: int
-    watermark_us: int | None
+    partition: _Partition
+    generation: Annotated[int, msgspec.Meta(ge=-1, le=2**62)]
+    from_offset: _Count
+    to_offset: _Count
+    committed: _Count
+    watermark_us: _Instant | None
     idle: bool
-    emitted_at_us: int
-    events: int
-    duplicates: int
-    late: int
-    part: int
-    parts: int
+    emitted_at_us: _Instant
+    events: _Count
+    duplicates: _Count
+    late: _Count
+    part: _Count
+    parts: _Count
     table: str  # panes or links
 
 
@@ -155,6 +161,8 @@ def _decode_table(head: PartHeader, value: bytes | None) -> pl.DataFrame:
         raise _PartError(f"no Arrow batch: {str(error)[:200]}") from None
     if frame.schema != _TABLES[head.table]:
         raise _PartError(f"columns differ from those of {head.table}, version {VERSION}")
+    if any(column.null_count() for column in frame):
+        raise _PartError(f"nulls in {head.table}, where every column has a value")
     return frame
 
 

@@ -1,8 +1,12 @@
+import io
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import hypothesis.strategies as st
 import polars as pl
 import pytest
+from hypothesis import given, settings
 from polars.testing import assert_frame_equal
 
 from pipeline.errors import CorruptBatchError
@@ -101,3 +105,40 @@ def test_damage_is_an_error_that_names_its_place_and_the_next_delta_is_read() ->
     with pytest.raises(CorruptBatchError, match="continues nothing"):
         assembler.add(2, 7, other[1].header, other[1].value)
     assert len(feed(assembler, [part])) == 1
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["partition", "generation", "from_offset", "to_offset", "committed", "watermark_us", "emitted_at_us", "late"],
+)
+@pytest.mark.parametrize("absurd", [2**63, -(2**62), 10**30])
+def test_a_header_beyond_what_the_store_can_hold_is_damage(field: str, absurd: int) -> None:
+    [part] = encode_delta(delta())
+    header = json.dumps({**json.loads(part.header), field: absurd}).encode()
+    with pytest.raises(CorruptBatchError):
+        DeltaAssembler("t").add(2, 7, header, part.value)
+
+
+@pytest.mark.parametrize("column", ["entity_id", "events", "tally"])
+def test_nulls_are_damage_since_the_store_has_no_place_for_them(column: str) -> None:
+    [part] = encode_delta(delta())
+    sink = io.BytesIO()
+    panes(3).with_columns(pl.lit(None, dtype=PANES[column]).alias(column)).write_ipc(sink)
+    with pytest.raises(CorruptBatchError, match="nulls in panes"):
+        DeltaAssembler("t").add(2, 7, part.header, sink.getvalue())
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_whatever_bytes_are_damaged_it_is_an_error_or_a_delta(data: st.DataObject) -> None:
+    [part] = encode_delta(delta(200))
+    value = bytearray(part.value)
+    for _ in range(data.draw(st.integers(1, 4))):
+        value[data.draw(st.integers(0, len(value) - 1))] ^= data.draw(st.integers(1, 255))
+    cut = data.draw(st.integers(0, len(value)))
+    try:
+        found = DeltaAssembler("t").add(2, 7, part.header, bytes(value[:cut] if data.draw(st.booleans()) else value))
+    except CorruptBatchError:
+        return
+    assert found is not None
+    assert found.panes.schema == PANES
