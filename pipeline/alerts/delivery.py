@@ -18,7 +18,7 @@ from typing import Final, Self
 import httpx
 
 from pipeline import faults, logs
-from pipeline.alerts.retry import Verdict, next_attempt, retry_after_s, verdict
+from pipeline.alerts.retry import LONGEST_WAIT, Verdict, next_attempt, retry_after_s, verdict
 from pipeline.alerts.signing import check_secret, signed_headers
 from pipeline.alerts.tables import endpoint_id
 from pipeline.clock import Clock
@@ -59,6 +59,8 @@ class Outcome:
 def due(tx: Tx, now: datetime, *, endpoint: str | None = None, limit: int = BATCH) -> list[DueMessage]:
     """Messages to send now, oldest first; of one alert only the first that is not yet told, so that order holds.
 
+    One that is to wait longer than any wait is was put off by a clock that has been set back since: it is due.
+
     Args:
         tx: a transaction or any cursor that sees the store's tables.
         now: wall time.
@@ -76,11 +78,13 @@ def due(tx: Tx, now: datetime, *, endpoint: str | None = None, limit: int = BATC
 
         select message_id, endpoint, body, attempts
         from next_of_alert
-        where next_attempt_at <= $now and endpoint = coalesce($endpoint, endpoint)
+        where
+            (next_attempt_at <= $now or next_attempt_at > $farthest)
+            and endpoint = coalesce($endpoint, endpoint)
         order by next_attempt_at, created_at, alert_id
         limit $limit
         """,
-        {"now": now, "limit": limit, "endpoint": endpoint},
+        {"now": now, "farthest": now + LONGEST_WAIT, "limit": limit, "endpoint": endpoint},
     ).fetchall()
     return [DueMessage(*row) for row in rows]
 

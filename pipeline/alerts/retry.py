@@ -25,6 +25,8 @@ SCHEDULE_S: Final = (
     24 * _HOUR,
 )
 MAX_RETRY_AFTER_S: Final = 24 * _HOUR
+JITTER: Final = 0.1
+LONGEST_WAIT: Final = timedelta(seconds=max(MAX_RETRY_AFTER_S, SCHEDULE_S[-1] * (1 + JITTER)))
 _PASSING: Final = frozenset({408, 425, 429})
 
 
@@ -48,7 +50,7 @@ def next_attempt(attempts: int, now: datetime, retry_after_s: float | None, rng:
     if attempts > len(SCHEDULE_S):
         return None
     wait_s = SCHEDULE_S[attempts - 1]
-    wait_s += wait_s * 0.1 * rng.random()
+    wait_s += wait_s * JITTER * rng.random()
     return now + timedelta(seconds=max(wait_s, min(retry_after_s or 0.0, MAX_RETRY_AFTER_S)))
 
 

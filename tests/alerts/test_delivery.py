@@ -171,6 +171,20 @@ def test_a_receiver_that_is_not_there_is_tried_again(db: duckdb.DuckDBPyConnecti
     assert url not in str(error[0])
 
 
+def test_a_clock_that_was_years_ahead_delays_nothing_for_years(
+    db: duckdb.DuckDBPyConnection, clock: ManualClock
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+    put(db, url, clock, "a")
+    with Deliverer(settings(url), clock, Metrics()) as deliverer:
+        clock.step_wall(10 * 365 * 86_400)
+        assert turn(db, deliverer, clock)[0].verdict == "retry"
+        assert due(db, clock.now()) == []
+        clock.step_wall(-10 * 365 * 86_400)
+        assert [message.message_id for message in due(db, clock.now())] == ["msg_a0"]
+
+
 def test_redirects_are_failures_and_are_not_followed(db: duckdb.DuckDBPyConnection, clock: ManualClock) -> None:
     with raw_server(status(204)) as (elsewhere, reached), raw_server(status(302, f"location: {elsewhere}")) as (url, _):
         put(db, url, clock, "a")
