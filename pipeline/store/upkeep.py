@@ -6,14 +6,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
+from pipeline import logs
 from pipeline.store.compact import compact
 from pipeline.store.fold import Folder
 from pipeline.store.retention import expire
 from pipeline.store.store import Store
 
 EXPIRE_EVERY_S: Final = 600.0
+CLOCK_STEP_S: Final = 300.0  # between two looks; less is drift, or the time between reading the two clocks
+CLOCK_DOUBT_S: Final = 86_400.0
 CHECKPOINT_LOG_BYTES: Final = 134_217_728  # larger ones hold up the writer for seconds
 
+_log = logs.get("store")
 Work = Literal["folded", "merged", "expired", "checkpointed"]
 
 
@@ -27,6 +31,7 @@ class Upkeep:
     store: Store
     folder: Folder = field(default_factory=Folder)
     _due_s: dict[str, float] = field(default_factory=dict)
+    _looked: tuple[datetime, float] | None = None  # wall and monotonic time at the last turn
 
     def turn(self, watermark: datetime | None) -> Work | None:
         """Do the most urgent piece of work that is due; None: nothing is.
@@ -45,6 +50,7 @@ class Upkeep:
                 if compact(tx, watermark) is not None:
                     return "merged"
             self._rest("merge", self.store.settings.fold_every_s)
+        self._doubt_the_clock()
         if self._due("expire"):
             with self.store.transaction() as tx:
                 gone = expire(tx, self.store.settings)
@@ -59,6 +65,20 @@ class Upkeep:
                 self.store.checkpoint()
                 return "checkpointed"
         return None
+
+    def _doubt_the_clock(self) -> None:
+        """Delete nothing for a day after the wall clock was set: set years ahead, it says that all is too old to keep.
+
+        That is time for a person to see it and set it back. Where the clock was wrong when the process began, nothing
+        here can tell.
+        """
+        wall, monotonic_s = self.store.clock.now(), self.store.clock.monotonic()
+        if self._looked is not None:
+            step_s = (wall - self._looked[0]).total_seconds() - (monotonic_s - self._looked[1])
+            if abs(step_s) > CLOCK_STEP_S:
+                _log.warning("clock_stepped", seconds=round(step_s), retention_rests_s=CLOCK_DOUBT_S)
+                self._rest("expire", CLOCK_DOUBT_S)
+        self._looked = (wall, monotonic_s)
 
     def _fold(self, watermark: datetime | None) -> bool:
         try:

@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.clock import ManualClock
 from pipeline.config import StoreSettings
-from pipeline.store import Store, apply_deltas, fold
+from pipeline.store import Store, Transaction, apply_deltas, fold
 from pipeline.store.compact import compact
 from pipeline.store.fold import Folder
 from pipeline.store.retention import expire
@@ -204,3 +204,52 @@ def test_upkeep_does_a_piece_at_a_time_and_rests() -> None:
         same(before, seen(store))
         clock.advance(61)
         assert "checkpointed" in [upkeep.turn(LATER) for _ in range(10)]
+
+
+def test_a_wall_clock_set_years_ahead_deletes_nothing_before_a_person_could_set_it_back() -> None:
+    clock = ManualClock(START)
+    with memory_store(clock) as store:
+        filled(store)
+        with store.transaction() as tx:
+            fold(tx, watermark=LATER)
+        before = seen(store)
+        upkeep = Upkeep(store)
+        while upkeep.turn(LATER):
+            pass
+        clock.step_wall(10 * 365 * 86_400)
+        for _ in range(20):  # for most of the day
+            clock.advance(4000)
+            assert "expired" not in [upkeep.turn(LATER) for _ in range(5)]
+        clock.step_wall(-10 * 365 * 86_400)
+        assert "expired" not in [upkeep.turn(LATER) for _ in range(5)]
+        same(before, seen(store))
+        clock.advance(3 * 86_400)  # time that really passes does count
+        assert "expired" in [upkeep.turn(LATER) for _ in range(5)]
+
+
+def test_retention_deletes_no_finding_alert_or_decision() -> None:
+    tables = ("signal", "finding", "campaign", "campaign_member", "alert", "alert_event", "outbox", "decision")
+    clock = ManualClock(START)
+    with memory_store(clock) as store:
+        filled(store)
+        with store.transaction() as tx:
+            fold(tx, watermark=LATER)
+            for table in tables:
+                _a_row(tx, table)
+        clock.advance(4000 * 86_400)
+        with store.transaction() as tx:
+            assert expire(tx, store.settings).rows > 0
+        for table in tables:
+            assert rows(store, f"select count(*) from {table}") == [(1,)], table
+
+
+def _a_row(tx: Transaction, table: str) -> None:
+    """One row with a value of its type in each column, from long ago."""
+    values = {
+        "VARCHAR": "'x'",
+        "BOOLEAN": "true",
+        "VARCHAR[]": "['x']",
+        "TIMESTAMP WITH TIME ZONE": "'2020-01-01 00:00:00+00'",
+    }
+    columns = tx.execute(f"select column_type from (describe {table})").fetchall()
+    tx.execute(f"insert into {table} values ({', '.join(values.get(kind, '1') for (kind,) in columns)})")
