@@ -148,7 +148,7 @@ class ServeSettings(Section):
     listen: str = Field("127.0.0.1:8765", description="HTTP: /healthz /readyz /metrics /v1/sql")
     apply_every_s: Seconds = 0.25
     batch_deltas: Positive = Field(200, description="deltas a transaction at most")
-    ready_lag_s: Seconds = 60.0
+    ready_lag_s: Seconds = Field(60.0, description="further behind the workers, /readyz says no")
 
 
 class RuleSettings(Section):

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import os
 import secrets
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from pipeline.serve.view import Answer, Backup, Command, ImportAccounts, ServeVi
 MAX_BODY_BYTES: Final = 33_554_432
 MAX_SQL_BYTES: Final = 262_144
 MAX_QUERIES: Final = 4
+QUERY_NICE: Final = 15
 COMMAND_TIMEOUT_S: Final = 600.0
 ARROW: Final = "application/vnd.apache.arrow.stream"
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")  # sums of DuckDB are decimals
@@ -65,7 +67,7 @@ class HttpServer:
         self._settings = settings
         self._metrics = metrics
         self._view = view
-        self._pool = ThreadPoolExecutor(MAX_QUERIES, thread_name_prefix="query")
+        self._pool = ThreadPoolExecutor(MAX_QUERIES, thread_name_prefix="query", initializer=_step_back)
         self._running = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="http", daemon=True)
@@ -211,6 +213,15 @@ class HttpServer:
         except TimeoutError:
             return _problem(504, "the writer did not finish in time", "look at stillwatch status, then try again")
         return _json(done)
+
+
+def _step_back() -> None:
+    """Let the writer go first: this thread takes what the machine's cores have left.
+
+    With four endless queries on two cores, a turn of the writer took 11 s without this and 2 s with it.
+    """
+    if sys.platform == "linux":  # elsewhere priority is a process's
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), QUERY_NICE)
 
 
 def host_allowed(host: str, listen: str) -> bool:

@@ -23,7 +23,7 @@ from pipeline.rules.load import load_rules
 from pipeline.serve.delivery import DeliveryThread
 from pipeline.serve.http import HttpServer
 from pipeline.serve.intake import Intake, IntakeReader
-from pipeline.serve.state import Seen, ServeState
+from pipeline.serve.state import Seen, ServeState, count
 from pipeline.serve.step import Stepper
 from pipeline.serve.view import Backup, Command, ImportAccounts
 from pipeline.store import Store, new_epoch, next_offsets, stored_epochs
@@ -59,7 +59,7 @@ def run_serve(settings: Settings, *, clock: Clock, metrics: Metrics, stop: threa
         _seek(consumer, store, assigned)
         partitions = sum(item.topic == settings.topics.fingerprints for item in assigned)
         stepper = Stepper(store, rules, settings, clock, metrics, partitions)
-        state = ServeState(store, settings)
+        state = ServeState(store, settings, clock)
         commands: queue.SimpleQueue[tuple[Command, Future[Mapping[str, object]]]] = state.commands
         delivery = DeliveryThread(Deliverer(settings.webhook, clock, metrics))
         stack.callback(delivery.close, settings.webhook.timeout_s)
@@ -121,24 +121,33 @@ class _Loop:
             return
         self._untold += self.delivery.collect()
         now_s = self.clock.monotonic()
-        if not intake.empty or self._untold or now_s - self._stepped_at_s >= HEALTH_EVERY_S:
-            hit("serve.assembled")
-            self._stepped_at_s = now_s
-            try:
+        try:
+            if not intake.empty or self._untold or now_s - self._stepped_at_s >= HEALTH_EVERY_S:
+                hit("serve.assembled")
+                self._stepped_at_s = now_s
                 self.stepper.step(intake, self._untold, self.epoch)
-            except StoreError as error:
-                # Nothing was kept: the same intake again later. Reading stops meanwhile, so memory does not grow.
-                _log.error("store_failed", error=str(error))
-                self._stuck, self._retry_at_s = intake, now_s + RETRY_AFTER_S
-                self.state.fail(str(error))
-                return
-            self._untold = []
-        self._deliver()
-        # In quiet moments; and where there are none, now and then all the same: what is not folded grows.
-        if intake.empty or now_s - self._tidied_at_s >= self.settings.store.fold_every_s:
-            self._tidied_at_s = now_s
-            self._tidy()
-        self._observe(now_s)
+                self._untold = []
+        except StoreError as error:
+            # Nothing was kept: the same intake again later. Reading stops meanwhile, so memory does not grow.
+            self._stuck = intake
+            self._fail("store_failed", error)
+            return
+        try:
+            self._deliver()
+            # In quiet moments; and where there are none, now and then all the same: what is not folded grows.
+            if intake.empty or now_s - self._tidied_at_s >= self.settings.store.fold_every_s:
+                self._tidied_at_s = now_s
+                self._upkeep.turn(self.stepper.watermark)
+            self._observe(now_s)
+        except StoreError as error:
+            # What was read is in the store; an empty intake in its place tries whether it works again.
+            self._stuck = Intake()
+            self._fail("upkeep_failed", error)
+
+    def _fail(self, event: str, error: StoreError) -> None:
+        _log.error(event, error=str(error))
+        self._retry_at_s = self.clock.monotonic() + RETRY_AFTER_S
+        self.state.fail(error.message)
 
     def _read(self) -> Intake:
         wait_ms = round(self.settings.serve.apply_every_s * 1000)
@@ -153,13 +162,9 @@ class _Loop:
         if self.settings.webhook.url is None or not self.delivery.idle:
             return
         endpoint = self.delivery.deliverer.endpoint
-        self.delivery.offer(due(self.store.connection, self.clock.now(), endpoint=endpoint))
-
-    def _tidy(self) -> None:
-        try:
-            self._upkeep.turn(self.stepper.watermark)
-        except StoreError as error:
-            _log.error("upkeep_failed", error=str(error))
+        with self.store.reading() as connection:
+            messages = due(connection, self.clock.now(), endpoint=endpoint)
+        self.delivery.offer(messages)
 
     def _observe(self, now_s: float) -> None:
         if now_s - self._health_at_s < HEALTH_EVERY_S:
@@ -172,10 +177,23 @@ class _Loop:
             lag[item.topic] = lag.get(item.topic, 0) + behind
         for topic, messages in lag.items():
             self.metrics.set("serve_lag_messages", messages, topic=topic)
-        waiting = pending(self.store.connection)
+        with self.store.reading() as connection:
+            waiting, counts = pending(connection), count(connection)
+        size_bytes = self.store.size_bytes()
         self.metrics.set("webhook_outbox_pending", waiting)
-        self.metrics.set("store_bytes", self.store.size_bytes())
-        self.state.observe(Seen(self.stepper.watermark, self.stepper.stalled, lag, waiting))
+        self.metrics.set("store_bytes", size_bytes)
+        self.state.observe(
+            Seen(
+                watermark=self.stepper.watermark,
+                stalled=self.stepper.stalled,
+                lag=lag,
+                behind_s=self.stepper.behind_s if any(lag.values()) else 0.0,
+                outbox_pending=waiting,
+                counts=counts,
+                store_bytes=size_bytes,
+                at_s=now_s,
+            )
+        )
 
 
 def _run_commands(

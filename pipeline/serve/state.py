@@ -8,10 +8,23 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import duckdb
+
+from pipeline.clock import Clock
 from pipeline.config import Settings
 from pipeline.serve.view import Answer, Command, Health
 from pipeline.store import Store
 from pipeline.store.query import run_query
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the store holds, since it was made."""
+
+    events: int = 0
+    dead_letters: int = 0
+    holes: int = 0
+    alerts_open: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +34,20 @@ class Seen:
     watermark: datetime | None
     stalled: tuple[int, ...]
     lag: Mapping[str, int]
+    behind_s: float  # how old the newest deltas that are counted were, if there are more to read
     outbox_pending: int
+    counts: Counts
+    store_bytes: int
+    at_s: float  # monotonic
+
+
+def count(connection: duckdb.DuckDBPyConnection) -> Counts:
+    """Count what the store holds. Raises duckdb.Error."""
+    row = connection.execute(
+        "select (select coalesce(sum(events), 0)::bigint from delta_log), (select count(*) from dead_letter), "
+        "(select count(*) from hole where not past_epoch), (select count(*) from alert where resolved_at is null)"
+    ).fetchone()
+    return Counts(*row) if row else Counts()
 
 
 @dataclass(slots=True)
@@ -30,6 +56,7 @@ class ServeState:
 
     store: Store
     settings: Settings
+    clock: Clock
     commands: queue.SimpleQueue[tuple[Command, Future[Mapping[str, object]]]] = field(default_factory=queue.SimpleQueue)
     _seen: Seen | None = None
     _failure: str | None = None
@@ -58,39 +85,36 @@ class ServeState:
         return future
 
     def health(self) -> Health:
-        """The state as of the last look of the loop, and counts from the store."""
+        """The state as of the last look of the loop. Asks the store nothing: it answers while that is stuck, too."""
         seen = self._seen
-        cursor = self.store.reader()
-        try:
-            row = cursor.execute(
-                "select (select coalesce(sum(events), 0)::bigint from delta_log), (select count(*) from dead_letter), "
-                "(select count(*) from hole where not past_epoch), "
-                "(select count(*) from alert where resolved_at is null)"
-            ).fetchone()
-        finally:
-            cursor.close()
-        events, dead, holes, alerts = row or (0, 0, 0, 0)
-        reasons = self._reasons(seen, holes)
+        reasons = self._reasons(seen)
+        counts = seen.counts if seen else Counts()
         return Health(
             ready=not reasons,
             reasons=reasons,
             watermark=seen.watermark if seen else None,
             lag_messages=seen.lag if seen else {},
             stalled_partitions=seen.stalled if seen else (),
-            store_bytes=self.store.size_bytes(),
-            events=events,
-            dead_letters=dead,
-            holes=holes,
-            alerts_open=alerts,
+            store_bytes=seen.store_bytes if seen else 0,
+            events=counts.events,
+            dead_letters=counts.dead_letters,
+            holes=counts.holes,
+            alerts_open=counts.alerts_open,
             outbox_pending=seen.outbox_pending if seen else 0,
         )
 
-    def _reasons(self, seen: Seen | None, holes: int) -> list[str]:
+    def _reasons(self, seen: Seen | None) -> list[str]:
         reasons = [f"the store cannot be written: {self._failure}"] if self._failure else []
         if seen is None:
             return reasons or ["starting"]
+        limit_s = self.settings.serve.ready_lag_s
+        silent_s = self.clock.monotonic() - seen.at_s
+        if silent_s > limit_s and not self._failure:
+            reasons.append(f"the writer has not come round for {silent_s:.0f} s")
+        if seen.behind_s > limit_s:
+            reasons.append(f"{seen.behind_s:.0f} s behind the workers, {sum(seen.lag.values())} messages to read")
         if seen.stalled:
             reasons.append(f"no worker speaks for partitions {', '.join(map(str, seen.stalled))}")
-        if holes:
-            reasons.append(f"{holes} holes: events are missing; see the view pipeline_health")
+        if seen.counts.holes:
+            reasons.append(f"{seen.counts.holes} holes: events are missing; see the view pipeline_health")
         return reasons

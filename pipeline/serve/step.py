@@ -48,6 +48,7 @@ class Stepper:
     partitions: int
     watermark: datetime | None = None
     stalled: tuple[int, ...] = ()
+    behind_s: float = 0.0  # how old the deltas were that the last step applied
     _detector: Detector = field(init=False)
     _heard_s: dict[int, float] = field(init=False)
 
@@ -129,8 +130,8 @@ class Stepper:
             self.metrics.count("serve_deltas_refused", reason=refused.reason)
         self.metrics.observe("serve_apply_seconds", self.clock.monotonic() - begun_s)
         if applied.oldest_emitted_at is not None:
-            seen_s = (self.clock.now() - applied.oldest_emitted_at).total_seconds()
-            self.metrics.observe("visible_seconds", max(0.0, seen_s))
+            self.behind_s = max(0.0, (self.clock.now() - applied.oldest_emitted_at).total_seconds())
+            self.metrics.observe("visible_seconds", self.behind_s)
         if self.watermark is not None:
             self.metrics.set("serve_watermark_seconds", self.watermark.timestamp())
             self.metrics.set("serve_watermark_age_seconds", (self.clock.now() - self.watermark).total_seconds())

@@ -42,8 +42,12 @@ def connect(path: Path | None, settings: StoreSettings, *, read_only: bool) -> d
     }
     try:
         connection = duckdb.connect(str(path) if path else ":memory:", read_only=read_only, config=config)
+    except duckdb.Error as error:
+        raise explained(error, path) from error
+    try:
         connection.execute("set global timezone = 'UTC'")
     except duckdb.Error as error:
+        connection.close()
         raise explained(error, path) from error
     return connection
 
@@ -99,7 +103,12 @@ _MEANINGS: Final[tuple[tuple[str, type[StoreError], str, str], ...]] = (
         "the disk is full",
         "make room; nothing was lost, Kafka has it",
     ),
-    (r"Out of Memory", StoreError, "out of memory", "raise store.memory_limit_mb, or make room for its .tmp"),
+    (
+        r"Out of Memory|failed to (?:pin block|allocate data)",
+        StoreError,
+        "out of memory",
+        "raise store.memory_limit_mb, or make room for its .tmp",
+    ),
     (r"Permission denied", StoreError, "permission denied", "run it as the user who owns the file"),
     (
         r"not a valid DuckDB|[Cc]orrupt|[Cc]hecksum|[Dd]eserializ|Invalid Error: Failure while replaying WAL",

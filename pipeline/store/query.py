@@ -11,7 +11,11 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
+from pipeline.clock import SystemClock
 from pipeline.errors import QueryError
+from pipeline.store.connection import explained
+from pipeline.store.functions import MAX_LITERAL_CHARS
+from pipeline.store.readers import Readers, sent_away
 from pipeline.store.sandbox import judge
 from pipeline.store.store import Store
 
@@ -53,17 +57,23 @@ def run_query(
 
     Raises:
         QueryError: it is not allowed, wrong, too slow, or needs too much memory; the message says which.
+        StoreError: the store itself fails; serve is opening it again.
     """
     cursor = store.reader() if isinstance(store, Store) else store.cursor()
+    readers = store.readers if isinstance(store, Store) else Readers(SystemClock())
     try:
-        with _deadline(cursor, timeout_s, cancelled or threading.Event()) as expired:
+        with readers.entered(cursor), _deadline(cursor, timeout_s, cancelled or threading.Event()) as expired:
             try:
                 statement = judge(cursor, sql)
                 bound = _bound(statement, params or {})
                 cursor.execute("begin transaction read only")
                 cursor.execute(statement, bound) if bound else cursor.execute(statement)
                 return _fetch(cursor, max_rows)
+            except duckdb.FatalException as error:
+                raise explained(error, store.path if isinstance(store, Store) else None) from error
             except (duckdb.Error, RuntimeError) as error:  # RuntimeError: Arrow's, of an interrupted stream
+                if readers.was_sent_away(cursor):
+                    raise sent_away() from error
                 raise _told(error, timed_out=expired.is_set(), timeout_s=timeout_s) from error
     finally:
         cursor.close()  # ends the transaction
@@ -99,7 +109,13 @@ def _bound(statement: duckdb.Statement, params: Mapping[str, object]) -> dict[st
             f"no value for {', '.join('$' + name for name in missing)}",
             next_step=f"add --param {missing[0]}=VALUE",
         )
-    return {name: params[name] for name in wanted}
+    bound = {name: params[name] for name in wanted}
+    for name, value in bound.items():
+        if isinstance(value, str) and len(value) > MAX_LITERAL_CHARS:
+            raise QueryError(
+                f"${name} has {len(value)} characters; at most {MAX_LITERAL_CHARS} are taken", next_step="shorten it"
+            )
+    return bound
 
 
 def _fetch(cursor: duckdb.DuckDBPyConnection, max_rows: int) -> Result:

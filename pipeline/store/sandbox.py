@@ -14,30 +14,12 @@ from typing import Any, Final
 import duckdb
 
 from pipeline.errors import QueryError
+from pipeline.store.functions import GROWING, MAX_LITERAL_CHARS, MAX_OPERANDS, allowed
 
 MAX_SQL_CHARS: Final = 100_000
 _CATALOGUE: Final = frozenset({"tables", "columns", "schemata"})
 _TABLE_FUNCTIONS: Final = frozenset(
     {"unnest", "range", "generate_series", "duckdb_views", "duckdb_columns", "duckdb_functions", "duckdb_keywords"}
-)
-# They show the process's surroundings, do something, or make values of any size outside DuckDB's limit of memory.
-_REFUSED: Final = frozenset(
-    {
-        "getenv",
-        "current_setting",
-        "write_log",
-        "nextval",
-        "currval",
-        "query",
-        "query_table",
-        "read_text",
-        "read_blob",
-        "glob",
-        "repeat",
-        "lpad",
-        "rpad",
-        "json_execute_serialized_sql",
-    }
 )
 _COMMENT: Final = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
 _EXPLAIN: Final = re.compile(
@@ -65,7 +47,7 @@ def judge(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
         )
     [statement] = statements
     text = statement.query if kinds[0] == "SELECT" else _EXPLAIN.sub("", statement.query, count=1)
-    problem = next(_problems(_tree(cursor, text), _views(cursor)), None)
+    problem = next(_problems(_tree(cursor, text), _views(cursor), _macros(cursor)), None)
     if problem is not None:
         raise QueryError(problem, next_step="`show tables` lists the views; docs/sql.md explains them")
     return statement
@@ -90,8 +72,18 @@ def _views(cursor: duckdb.DuckDBPyConnection) -> Collection[str]:
     return {str(row[0]).lower() for row in rows}
 
 
-def _problems(tree: Any, views: Collection[str]) -> Iterator[str]:
+def _macros(cursor: duckdb.DuckDBPyConnection) -> Collection[str]:
+    """Our own functions; what they are made of is not the analyst's."""
+    rows = cursor.execute(
+        "select function_name from duckdb_functions() where not internal and function_type = 'macro'"
+    ).fetchall()
+    return {str(row[0]).lower() for row in rows}
+
+
+def _problems(tree: Any, views: Collection[str], macros: Collection[str]) -> Iterator[str]:
     nodes = list(_walk(tree))
+    of_tables = {id(node["function"]) for node in nodes if node.get("type") == "TABLE_FUNCTION"}
+    operands = 0
     own = {entry["key"].lower() for node in nodes for entry in (node.get("cte_map") or {}).get("map", [])}
     for node in nodes:
         kind = node.get("type")
@@ -107,8 +99,18 @@ def _problems(tree: Any, views: Collection[str]) -> Iterator[str]:
             function = str((node.get("function") or {}).get("function_name")).lower()
             if function not in _TABLE_FUNCTIONS:
                 yield f"{function}(): not a table function for analysts"
-        elif node.get("class") == "FUNCTION" and str(node.get("function_name")).lower() in _REFUSED:
-            yield f"{node['function_name']}(): not for analysts"
+        elif node.get("class") in {"FUNCTION", "WINDOW"} and id(node) not in of_tables:
+            function = str(node.get("function_name")).lower()
+            if not allowed(function) and function not in macros:
+                yield f"{function}(): not a function for analysts"
+            if function in GROWING:
+                operands += len(node.get("children") or ())
+        elif node.get("class") == "CONSTANT":
+            value = (node.get("value") or {}).get("value")
+            if isinstance(value, str) and len(value) > MAX_LITERAL_CHARS:
+                yield f"a text of {len(value)} characters; at most {MAX_LITERAL_CHARS} are taken"
+    if operands > MAX_OPERANDS:
+        yield f"{operands} operands of || and the like; at most {MAX_OPERANDS} are taken"
 
 
 def _walk(node: Any) -> Iterator[dict[str, Any]]:

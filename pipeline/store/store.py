@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -16,6 +16,7 @@ from pipeline.config import StoreSettings
 from pipeline.errors import StoreError, StoreLockedError, StoreVersionError
 from pipeline.store.connection import connect, explained, lock
 from pipeline.store.migrate import check_version, migrate, migrations, stored_version
+from pipeline.store.readers import Readers
 from pipeline.store.transaction import Transaction
 
 
@@ -39,6 +40,7 @@ class Store:
         self.settings = settings
         self.clock = clock
         self.read_only = read_only
+        self.readers = Readers(clock)
         self._in_transaction = False
         self._readers = connection.cursor()  # what readers' cursors are made from: the writer's is busy
 
@@ -55,15 +57,7 @@ class Store:
         with cls._open_guard:
             if key is not None and key in cls._open:
                 raise StoreLockedError(f"{path}: open in this process already", next_step="close it first")
-            connection = connect(path, settings, read_only=read_only)
-            try:
-                _prepare(connection, path, clock, read_only=read_only)
-            except duckdb.Error as error:
-                connection.close()
-                raise explained(error, path) from error
-            except BaseException:
-                connection.close()
-                raise
+            connection = _prepared(path, settings, clock, read_only=read_only)
             if key is not None:
                 cls._open.add(key)
         return cls(connection, path, settings, clock, read_only=read_only)
@@ -88,17 +82,19 @@ class Store:
     def transaction(self) -> Iterator[Transaction]:
         """One transaction: committed when the block ends, rolled back when anything leaves it by an exception.
 
-        The writer's thread only; not nested.
+        The writer's thread only; not nested. What an earlier failure left behind is put right first: a disk that was
+        full may leave DuckDB refusing everything until the file is opened again.
 
         Raises:
-            StoreError: the disk is full, memory is short, or the file is damaged. Nothing of the block was kept.
+            StoreError: the disk is full, memory is short, or the file is damaged. Nothing of the block was kept, and
+                the next transaction may be tried whenever the caller likes.
         """
         if self.read_only:
             raise StoreError("the store is open for reading only", next_step="stop what else has it open, then write")
         assert not self._in_transaction, "transactions do not nest"
         self._in_transaction = True
         try:
-            self.connection.execute("begin transaction")
+            self._begin()
             try:
                 yield Transaction(self.connection, self.clock.now())
             except BaseException:
@@ -106,13 +102,32 @@ class Store:
                 raise
             self._commit()
         except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
-            raise explained(error, self.path) from error
+            raise self._explained(error) from error
         finally:
             self._in_transaction = False
 
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The writer's own connection, to look at what is committed. The writer's thread only, between transactions.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        try:
+            yield self.connection
+        except duckdb.Error as error:
+            raise self._explained(error) from error
+
     def reader(self) -> duckdb.DuckDBPyConnection:
-        """A connection of one's own for reading, for any thread; the caller closes it."""
-        return self._readers.cursor()
+        """A connection of one's own for reading, for any thread; the caller closes it.
+
+        Raises:
+            StoreError: the file is being opened again after a failure.
+        """
+        try:
+            return self._readers.cursor()
+        except duckdb.Error as error:
+            raise explained(error, self.path) from error
 
     def checkpoint(self) -> None:
         """Write the log into the file. For quiet moments: it may take a second.
@@ -135,20 +150,44 @@ class Store:
         """Size of the log that the next checkpoint writes into the file; what is in it is in memory too."""
         return 0 if self.path is None else _size(self.path.with_name(self.path.name + ".wal"))
 
+    def _begin(self) -> None:
+        try:
+            self.connection.execute("begin transaction")
+        except duckdb.TransactionException:  # memory was so short that the last one could not even be rolled back
+            self.connection.execute("rollback")
+        except (duckdb.FatalException, duckdb.ConnectionException):
+            self._reopen()
+        else:
+            return
+        self.connection.execute("begin transaction")
+
+    def _reopen(self) -> None:
+        """Open the file again, with all that was committed. Fails while a reader still holds the old instance."""
+        if self.path is None:
+            raise StoreError("the store in memory is damaged", next_step="start again")
+        self._readers.close()
+        self.connection.close()
+        self.connection = _prepared(self.path, self.settings, self.clock, read_only=False)
+        self._readers = self.connection.cursor()
+
     def _commit(self) -> None:
         try:
             self.connection.execute("commit")
         except duckdb.Error as error:
             self._roll_back()
-            raise explained(error, self.path) from error
+            raise self._explained(error) from error
 
     def _roll_back(self) -> None:
-        try:
+        # A failed commit has rolled back by itself; where even this fails, the next transaction puts it right. What led
+        # here is raised on and says what it was.
+        with suppress(duckdb.Error):
             self.connection.execute("rollback")
-        except duckdb.TransactionException:
-            return  # a failed commit has rolled back by itself
-        except duckdb.FatalException:
-            return  # the instance refuses everything now; what led here is raised on and says so
+
+    def _explained(self, error: duckdb.Error) -> StoreError:
+        found = explained(error, self.path)
+        if "out of memory" in found.message:
+            self.readers.send_away()
+        return found
 
 
 def _size(path: Path) -> int:
@@ -156,6 +195,26 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _prepared(
+    path: Path | None, settings: StoreSettings, clock: Clock, *, read_only: bool
+) -> duckdb.DuckDBPyConnection:
+    """A connection to the file, migrated and locked.
+
+    Raises:
+        StoreError: as ``Store.open``; the file is closed again.
+    """
+    connection = connect(path, settings, read_only=read_only)
+    try:
+        _prepare(connection, path, clock, read_only=read_only)
+    except duckdb.Error as error:
+        connection.close()
+        raise explained(error, path) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, path: Path | None, clock: Clock, *, read_only: bool) -> None:

@@ -64,7 +64,7 @@ def test_what_was_delivered_while_the_disk_was_full_is_marked_once_there_is_room
     settings, clock, metrics = Settings(), ManualClock(NOW), Metrics()
     with Store.open(None, settings.store, clock=clock) as store:
         stepper = FullOnce(store, load_rules(settings.rules), settings, clock, metrics, 1)
-        state = ServeState(store, settings)
+        state = ServeState(store, settings, clock)
         loop = _Loop(
             settings=settings,
             clock=clock,

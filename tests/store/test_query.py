@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.clock import ManualClock
-from pipeline.errors import QueryError
+from pipeline.errors import QueryError, StoreError
 from pipeline.store import Store, apply_deltas
 from pipeline.store.query import Result, run_query
+from pipeline.store.readers import HOLD_S
 from tests.store.made import SETTINGS, START, Event, delta
 
 HOSTILE = [
@@ -80,6 +81,21 @@ HOSTILE = [
     "explain analyze select * from outbox",
     "select write_log('x')",
     "select repeat('x', 1000000000)",
+    "select format('{:>1500000000}', 'x')",
+    "select printf('%1500000000d', 1)",
+    "select len(range(300000000))",
+    "select list_resize([1], 500000000)",
+    "select bitstring('1', 2000000000)",
+    "select replace('aaa', 'a', 'bbb')",
+    "select list_reduce([1, 2, 3], (a, b) -> a || b, 'x')",
+    "select array_to_string([1], 'x')",
+    "select list_aggregate(['a'], 'string_agg', 'x')",
+    "select hex(hex('x'))",
+    "select sleep_ms(1)",
+    "select json_serialize_sql('select 1')",
+    "select " + " || ".join(["'x'"] * 70),
+    "select x || x from (select " + " || ".join(["'x'"] * 64) + " as x)",
+    "select '" + "x" * 5000 + "'",
     "",
     "-- nothing",
     ";",
@@ -125,7 +141,11 @@ def test_hostile_sql_is_refused_and_changes_nothing(store: Store, sql: str) -> N
         "show tables",
         "select table_name from information_schema.tables",
         "select * from (values (1), (2)) as t (x)",
-        "select unnest([1, 2]), range(3)",
+        "select unnest([1, 2]), list_transform([1, 2], lambda i: i + 1), [1, 2, 3][1:2], {'a': 1}.a",
+        "select * from range(3)",
+        "select 'a' || account_id, sum(events) over (), extract(hour from last_seen), account_id like 'a%' from accounts",  # noqa: E501
+        "select date_trunc('hour', now()) - interval 1 day, current_date, cast('1' as int), coalesce(null, 1), -1",
+        "select count(*) filter (where events > 1), string_agg(account_id, ', ' order by account_id) from accounts",
         "from (pivot accounts on account_id in ('a', 'b') using sum(events))",
         "select 1;",
     ],
@@ -222,3 +242,46 @@ def test_readers_and_the_writer_work_at_the_same_time(store: Store) -> None:
         reader.join()
     assert wrong == []
     assert ask(store, "select events from accounts where account_id = 'w'").table.to_pylist() == [{"events": 20}]
+
+
+def test_queries_that_fill_the_memory_are_stopped_for_the_writer(tmp_path: Path) -> None:
+    small, clock = SETTINGS.model_copy(update={"memory_limit_mb": 96}), ManualClock(START)
+    hungry = "select list(range || 'some text of some length') from range(100000000)"
+    with Store.open(tmp_path / "s.duckdb", small, clock=clock) as store:
+        told: list[str] = []
+        stop = threading.Event()
+
+        def read() -> None:
+            while not stop.is_set():
+                try:
+                    ask(store, hungry)
+                except QueryError as error:
+                    told.append(error.message)
+                stop.wait(0.01)
+
+        readers = [threading.Thread(target=read) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        written = failed = 0
+        deadline = time.monotonic() + 60
+        try:
+            while not (failed and written > failed) and time.monotonic() < deadline:
+                events = [Event(f"a{n}", n % 60) for n in range(400)]
+                try:
+                    with store.transaction() as tx:
+                        apply_deltas(tx, [delta(written, written + 1, events)])
+                except StoreError:  # out of memory
+                    failed += 1
+                    stop.wait(0.5)  # serve waits, too, before it tries again
+                else:
+                    written += 1
+        finally:
+            stop.set()
+            for reader in readers:
+                reader.join()
+        assert failed, "the writer was never short of memory: the test shows nothing"
+        assert any("the writer needs the memory" in text for text in told)
+        with pytest.raises(QueryError, match="the writer needs the memory"):
+            ask(store, "select 1")
+        clock.advance(HOLD_S)
+        assert ask(store, "select sum(events)::int as n from accounts").table.to_pylist() == [{"n": 400 * written}]
