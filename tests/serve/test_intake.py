@@ -32,7 +32,7 @@ def delta_record(offset: int) -> Record:
 
 
 def test_messages_of_all_topics_become_one_intake() -> None:
-    letter = pl.DataFrame([{"source_topic": "t", "reason": "invalid_json"}], schema=DEAD_LETTERS)
+    letter = pl.DataFrame([{"source_topic": "t", "reason": "invalid_json", "seen_at": NOW}], schema=DEAD_LETTERS)
     intake = IntakeReader(TOPICS).read(
         [
             delta_record(4),
