@@ -51,6 +51,7 @@ def analyze(
     *,
     clock: Clock,
     metrics: Metrics,
+    accounts: Sequence[Mapping[str, object]] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> AnalyzeResult:
     """Read files into a store and look at them with every rule.
@@ -64,6 +65,7 @@ def analyze(
         settings: of decoding, panes, rules and the store.
         clock: wall time judges the age of events.
         metrics: counts what the services would.
+        accounts: facts about accounts, checked; they are stored before anything is looked at.
         progress: called with bytes read and bytes in all.
 
     Raises:
@@ -79,6 +81,7 @@ def analyze(
                 raise UsageError(f"{store_path}: belongs to a pipeline with a broker", next_step="name another --store")
         begin = next_offsets(store.connection, _TOPIC).get(0, 0)
         run = _Run(store, settings, clock, metrics, begin)
+        run.tell(accounts)
         read = 0
 
         def consumed(done: int) -> None:
@@ -106,6 +109,10 @@ class _Run:
         self._stepper = Stepper(store, load_rules(settings.rules), settings, clock, metrics, partitions=1)
         self._held = RAW.to_frame()
         self._events = self._duplicates = self._dead = self._ignored = 0
+
+    def tell(self, accounts: Sequence[Mapping[str, object]]) -> None:
+        """Store facts about accounts."""
+        self._stepper.step(Intake(accounts=accounts))
 
     def take(self, raw: pl.DataFrame, *, hold_after: float | None) -> None:
         """Decode a chunk with what was held before, and apply it."""

@@ -191,6 +191,12 @@ def run_rule_cases(directory: Path) -> list[CaseResult]:
 
 def run_case(rule: Rule, case: Case) -> CaseResult:
     """Run one case in a store of its own."""
+    with case_bench(case) as bench:
+        return judge_case(rule, case, bench)
+
+
+def case_bench(case: Case) -> Bench:
+    """A bench that has taken in the events and facts of a case; the caller closes it."""
     facts: dict[str, Mapping[str, object]] = {}
     events: list[Mapping[str, object]] = []
     for traffic in case.rows:
@@ -199,10 +205,15 @@ def run_case(rule: Rule, case: Case) -> CaseResult:
             if fact:
                 facts[str(event["account_id"])] = {"account_id": event["account_id"], **fact}
     events.sort(key=lambda event: str(event["timestamp"]))
-    with Bench() as bench:
-        bench.add_accounts(list(facts.values()))
-        bench.add_events(events)
-        matches = bench.evaluate(override(rule, case.parameters))
+    bench = Bench()
+    bench.add_accounts(list(facts.values()))
+    bench.add_events(events)
+    return bench
+
+
+def judge_case(rule: Rule, case: Case, bench: Bench) -> CaseResult:
+    """What the rule finds in the bench of a case, against what the case expects."""
+    matches = bench.evaluate(override(rule, case.parameters))
     expect = case.expect
     accounts = matches["account_id"].n_unique()
     low = matches["strength"].min() if matches.height else None
@@ -213,7 +224,7 @@ def run_case(rule: Rule, case: Case) -> CaseResult:
         and (high is None or float(str(high)) <= expect.max_strength)
     )
     detail = f"{accounts} accounts, expected {expect.accounts}"
-    if matches.height:
+    if low is not None:
         detail += f"; strengths {low!s} to {high!s}, expected {expect.min_strength:g} to {expect.max_strength:g}"
     return CaseResult(rule.rule_id, case.name, passed, detail)
 

@@ -1,23 +1,34 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from pipeline.analyze import analyze
+from pipeline.analyze import AnalyzeResult, analyze
 from pipeline.clock import ManualClock, SystemClock
 from pipeline.config import Settings
 from pipeline.errors import InputNotFoundError, UsageError
 from pipeline.metrics import Metrics
-from pipeline.simulate import plan
-from pipeline.store import Store, apply_accounts, set_offset
+from pipeline.serve.facts import import_facts
+from pipeline.simulate import Simulation, plan
+from pipeline.store import Store, set_offset
 
+START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def named(store: Path) -> set[str]:
     with duckdb.connect(str(store), read_only=True) as connection:
         return {row[0] for row in connection.execute("select account_id from suspicious_accounts").fetchall()}
+
+
+def findings(store: Path) -> list[tuple[object, ...]]:
+    """Everything that was concluded, to the last digit; not when it was written."""
+    with duckdb.connect(str(store), read_only=True) as connection:
+        return connection.execute(
+            "select entity_id, score, named, campaign_id, reasons, first_seen, last_seen from findings order by all"
+        ).fetchall()
 
 
 def files(directory: Path, messages: list[bytes], parts: int) -> list[Path]:
@@ -31,40 +42,78 @@ def files(directory: Path, messages: list[bytes], parts: int) -> list[Path]:
     return paths
 
 
+def run(store: Path, simulation: Simulation, settings: Settings | None = None, *, parts: int = 1) -> AnalyzeResult:
+    """Analyze a simulation's traffic with its facts, an hour after it began."""
+    messages = [message for chunk in simulation.chunks(10_000) for message in chunk.messages()]
+    return analyze(
+        files(store.parent, messages, parts),
+        store,
+        settings or Settings(),
+        clock=ManualClock(START + timedelta(hours=1)),
+        metrics=Metrics(),
+        accounts=simulation.accounts.to_dicts(),
+    )
+
+
 @pytest.mark.parametrize("text", ["built-in", "real"])
 @pytest.mark.parametrize("seed", [3, 4])
 def test_the_planted_campaign_is_found_and_nobody_else_is_named(tmp_path: Path, text: str, seed: int) -> None:
     if text == "real" and not SHARED.is_dir():
         pytest.skip("../shared/data, the real prompts and timings, is not here")
     prompts, traces = (SHARED / "prompts", SHARED / "traces") if text == "real" else (None, None)
-    start = datetime(2026, 1, 5, 12, tzinfo=UTC)
-    simulation = plan("demo", seed=seed, start=start, prompts=prompts, traces=traces)
-    messages = [message for chunk in simulation.chunks(10_000) for message in chunk.messages()]
+    simulation = plan("demo", seed=seed, start=START, prompts=prompts, traces=traces)
     store = tmp_path / "s.duckdb"
-    settings, clock = Settings(), ManualClock(start + timedelta(hours=1))
-    with Store.open(store, settings.store, clock=clock) as opened, opened.transaction() as tx:
-        apply_accounts(tx, simulation.accounts)
-    result = analyze(files(tmp_path, messages, 1), store, settings, clock=clock, metrics=Metrics())
+    result = run(store, simulation)
     truth = simulation.truth
     assert (result.events, result.duplicates, result.dead_letters) == (truth.events, truth.duplicates, truth.broken)
     assert len(named(store) & truth.planted) >= 0.95 * len(truth.planted)
     assert named(store) - truth.planted == set()
 
 
+def test_facts_that_are_told_afterwards_make_rules_look_again(tmp_path: Path) -> None:
+    simulation = plan("campaign", seed=3, start=START, accounts=300, campaign_accounts=80)
+    before, after = tmp_path / "before.duckdb", tmp_path / "after.duckdb"
+    run(before, simulation)
+    run(after, replace(simulation, accounts=simulation.accounts.clear()))
+    assert named(after) == set()
+    clock = ManualClock(START + timedelta(hours=2))
+    import_facts(after, simulation.accounts.to_dicts(), Settings(), clock=clock)
+    assert findings(after) == findings(before)
+    assert named(after) == simulation.truth.planted
+    one = min(simulation.truth.planted)
+    import_facts(after, [{"account_id": one, "cleared_reason": "a known tester"}], Settings(), clock=clock)
+    assert named(after) == simulation.truth.planted - {one}
+    with duckdb.connect(str(after), read_only=True) as connection:
+        assert connection.execute("select named_accounts from campaigns").fetchall() == [(79,)]
+
+
+def test_facts_are_known_under_the_pseudonyms_of_their_accounts(tmp_path: Path) -> None:
+    simulation = plan("campaign", seed=3, start=START, accounts=300, campaign_accounts=80)
+    privacy = {"pseudonymise": ["account_id", "api_key_id", "user_id", "ip"], "key": "0123456789abcdef"}
+    store = tmp_path / "s.duckdb"
+    settings = Settings.model_validate({"privacy": privacy})
+    run(store, simulation, settings)
+    found = named(store)
+    assert len(found) == len(simulation.truth.planted)
+    assert all(account.startswith("acct~") for account in found)
+    with duckdb.connect(str(store), read_only=True) as connection:
+        plain = connection.execute("select count(*) from accounts where account_id not like 'acct~%'").fetchall()
+    assert plain == [(0,)]
+    # Who works with pseudonyms says it of a pseudonym.
+    one = min(found)
+    clock = ManualClock(START + timedelta(hours=2))
+    import_facts(store, [{"account_id": one, "cleared_reason": "a known tester"}], settings, clock=clock)
+    assert named(store) == found - {one}
+
+
 def test_how_the_input_is_cut_into_files_changes_nothing(tmp_path: Path) -> None:
-    start = datetime(2026, 1, 5, 12, tzinfo=UTC)
-    simulation = plan("demo", seed=5, start=start)
-    messages = [message for chunk in simulation.chunks(10_000) for message in chunk.messages()]
+    simulation = plan("demo", seed=5, start=START)
     found = []
     for parts in (1, 7):
         directory = tmp_path / str(parts)
         directory.mkdir()
-        store, settings = directory / "s.duckdb", Settings()
-        clock = ManualClock(start + timedelta(hours=1))
-        with Store.open(store, settings.store, clock=clock) as opened, opened.transaction() as tx:
-            apply_accounts(tx, simulation.accounts)
-        result = analyze(files(directory, messages, parts), store, settings, clock=clock, metrics=Metrics())
-        found.append((result.events, result.duplicates, result.dead_letters, named(store)))
+        result = run(directory / "s.duckdb", simulation, parts=parts)
+        found.append((result, findings(directory / "s.duckdb")))
     assert found[0] == found[1]
 
 

@@ -53,6 +53,11 @@ def pasteable(template: str, *values: str) -> str:
     return template.format(*("'" + value.replace("'", "''") + "'" for value in values))
 
 
+def _sentences(first: str, reasons: Sequence[str]) -> str:
+    """Who and how sure, then the strongest reason; a rule of one's own may end it without a full stop."""
+    return " ".join([first, *(reason if reason.endswith((".", "!", "?")) else f"{reason}." for reason in reasons[:1])])
+
+
 def current_subjects(tx: Tx, rules: RuleSet | None) -> Mapping[str, Subject]:
     """Every subject, by key; those that are over are told apart by their ``last_seen``."""
     subjects = [*_campaigns(tx), *_accounts(tx), *(_matches(tx, rules) if rules else ())]
@@ -87,8 +92,7 @@ def _campaigns(tx: Tx) -> list[Subject]:
             campaign_id=campaign_id,
             severity="critical" if named >= CRITICAL_ACCOUNTS else "high",
             title=f"{named} accounts act as one",
-            summary=f"Campaign {campaign_id}: {named} accounts named, mean probability {score:.2f}. "
-            + (reasons[0] if reasons else ""),
+            summary=_sentences(f"{named} accounts are named, with a mean score of {score:.2f}.", reasons),
             accounts=named,
             shown=shown or [],
             score=score,
@@ -113,7 +117,7 @@ def _accounts(tx: Tx) -> list[Subject]:
             campaign_id=None,
             severity="medium",
             title="One account is suspicious by itself",
-            summary=f"Account {account_id} scores {score:.2f}. " + (reasons[0] if reasons else ""),
+            summary=_sentences(f"Account {account_id} has a score of {score:.2f}.", reasons),
             accounts=1,
             shown=[account_id],
             score=score,
@@ -138,7 +142,7 @@ def _matches(tx: Tx, rules: RuleSet) -> list[Subject]:
                 max(strength),
                 count(distinct account_id),
                 list(distinct account_id order by account_id)[1:$shown],
-                arg_max(reason, (strength, account_id)),
+                arg_max(coalesce(group_reason, reason), (strength, account_id)),
                 min(first_seen),
                 max(last_seen)
             from signals

@@ -27,13 +27,13 @@ def import_file(
 ) -> None:
     """Import facts: account_id, created_at, plan, quota, payment_hash, email_domain, organisation, country, status.
 
-    A running serve writes them, else the file is opened.
+    A running serve writes them, else the file is opened. Rules look again at what these accounts did.
 
     Example: stillwatch accounts import accounts.csv
     """
     from pipeline.clock import SystemClock  # noqa: PLC0415
     from pipeline.serve.client import ServeClient  # noqa: PLC0415
-    from pipeline.store import Store, apply_accounts  # noqa: PLC0415
+    from pipeline.serve.facts import import_facts  # noqa: PLC0415
     from pipeline.store.accounts import read_accounts  # noqa: PLC0415
 
     chosen = settings(ctx, config)
@@ -44,9 +44,5 @@ def import_file(
         with client:
             client.import_accounts(rows)
     else:
-        with (
-            Store.open(path, chosen.store, clock=SystemClock()) as opened,
-            opened.transaction() as tx,
-        ):
-            apply_accounts(tx, rows)
+        import_facts(path, rows, chosen, clock=SystemClock())
     typer.echo(f'{{"accounts":{len(rows)}}}' if as_json else f"{len(rows)} accounts imported")

@@ -66,12 +66,16 @@ def analyze(
     store: Annotated[
         Path, typer.Option("--store", metavar="FILE", help="The store to write; made when it is not there.")
     ],
+    accounts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Facts about accounts, as `accounts import` takes; several rules need them."),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read files into a store, without a broker; the same operators.
 
-    Example: stillwatch analyze traffic.ndjson --store try.duckdb
+    Example: stillwatch analyze traffic.ndjson --accounts traffic.accounts.ndjson --store try.duckdb
     """
     _need_files(files)
     import msgspec  # noqa: PLC0415
@@ -79,10 +83,16 @@ def analyze(
     from pipeline.analyze import analyze as run  # noqa: PLC0415
     from pipeline.clock import SystemClock  # noqa: PLC0415
     from pipeline.metrics import Metrics  # noqa: PLC0415
+    from pipeline.store.accounts import read_accounts  # noqa: PLC0415
 
     chosen = settings(ctx, config)
+    facts = (
+        read_accounts(need_file(accounts, next_step="name a CSV, JSON, NDJSON or Parquet file")).to_dicts()
+        if accounts is not None
+        else ()
+    )
     with _progress("reading") as progress:
-        result = run(files, store, chosen, clock=SystemClock(), metrics=Metrics(), progress=progress)
+        result = run(files, store, chosen, clock=SystemClock(), metrics=Metrics(), accounts=facts, progress=progress)
     typer.echo(msgspec.json.encode(result).decode() if as_json else str(result))
 
 

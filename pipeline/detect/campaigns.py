@@ -222,10 +222,10 @@ def _write_campaign(tx: WriteTx, group: Group, members: pl.DataFrame, now: datet
     reasons = [
         row[0]
         for row in tx.execute(
-            "select arg_max(reason, (strength, account_id)) from signal "
+            "select arg_max(coalesce(group_reason, reason), (strength, account_id)) from signal "
             "where group_key in (select unnest($keys::varchar[])) "
             "and account_id in (select account_id from campaign_member where campaign_id = $id) "
-            "group by evidence order by evidence",
+            "group by evidence order by max(strength) desc, evidence",
             {"keys": [*group.keys], **where},
         ).fetchall()
     ]

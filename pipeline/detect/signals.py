@@ -18,6 +18,7 @@ _COLUMNS: Final = (
     "group_key",
     "strength",
     "reason",
+    "group_reason",
     "window_start",
     "window_end",
     "first_seen",

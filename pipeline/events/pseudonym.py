@@ -53,6 +53,13 @@ def pseudonymise(events: pl.DataFrame, fields: tuple[str, ...], key: bytes) -> p
     return events.with_columns(_replaced(events[name], key) for name in fields)
 
 
+def pseudonymise_accounts(facts: pl.DataFrame, key: bytes) -> pl.DataFrame:
+    """Facts under the pseudonyms that the accounts' events have; who is told by pseudonym already stays."""
+    told = pl.col("account_id").str.starts_with(_PREFIXES["account_id"])
+    made = _replaced(facts["account_id"], key)
+    return facts.with_columns(account_id=pl.when(told).then("account_id").otherwise(made))
+
+
 def _replaced(column: pl.Series, key: bytes) -> pl.Series:
     values = column.unique().drop_nulls()
     prefix = _PREFIXES[column.name]

@@ -20,11 +20,13 @@ RESULT: Final = pl.Schema(
         "account_id": pl.String(),  # whom the match speaks about
         "group_key": pl.String(),  # kind:id of what these accounts have in common
         "strength": pl.Float64(),  # in (0, 1), like a probability
-        "reason": pl.String(),  # a sentence with the numbers
+        "reason": pl.String(),  # a sentence about the account, with the numbers
+        "group_reason": pl.String(),  # a sentence about all that share the group_key; may be null or left out
         "first_seen": UTC_MICROSECONDS,
         "last_seen": UTC_MICROSECONDS,
     }
 )
+OPTIONAL: Final = frozenset({"group_reason"})
 MAX_ROWS: Final = 500_000
 
 
@@ -84,6 +86,8 @@ def checked(rule_id: str, frame: pl.DataFrame) -> pl.DataFrame:
     Raises:
         RuleResultError: see ``evaluate``.
     """
+    left_out = OPTIONAL - set(frame.columns)
+    frame = frame.with_columns(pl.lit(None, pl.String).alias(name) for name in sorted(left_out))
     if sorted(frame.columns) != sorted(RESULT):
         missing, extra = sorted(set(RESULT) - set(frame.columns)), sorted(set(frame.columns) - set(RESULT))
         raise RuleResultError(rule_id, f"other columns: missing {missing}, unknown {extra}")
@@ -93,7 +97,7 @@ def checked(rule_id: str, frame: pl.DataFrame) -> pl.DataFrame:
         frame = frame.select(pl.col(name).cast(dtype) for name, dtype in RESULT.items())
     except pl.exceptions.PolarsError as error:
         raise RuleResultError(rule_id, f"other types: {str(error).splitlines()[0]}") from None
-    empty = [name for name in RESULT if frame[name].null_count()]
+    empty = [name for name in RESULT if name not in OPTIONAL and frame[name].null_count()]
     if empty:
         raise RuleResultError(rule_id, f"nulls in {', '.join(empty)}")
     outside = frame.filter(~pl.col("strength").is_between(0, 1, closed="none") | pl.col("strength").is_nan())

@@ -12,6 +12,7 @@ from pipeline.alerts.lifecycle import update_alerts
 from pipeline.clock import Clock
 from pipeline.config import Settings
 from pipeline.detect import Detector
+from pipeline.events.pseudonym import pseudonymise_accounts, read_key
 from pipeline.faults import hit
 from pipeline.metrics import Metrics
 from pipeline.rules.load import RuleSet
@@ -24,6 +25,7 @@ from pipeline.store import (
     apply_accounts,
     apply_dead_letters,
     apply_deltas,
+    first_event,
     progress,
     read_words,
     set_offsets,
@@ -51,10 +53,12 @@ class Stepper:
     behind_s: float = 0.0  # how old the deltas were that the last step applied
     _detector: Detector = field(init=False)
     _heard_s: dict[int, float] = field(init=False)
+    _key: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._detector = Detector(self.settings, self.rules, self.clock, self.metrics)
         self._heard_s = dict.fromkeys(range(self.partitions), self.clock.monotonic())
+        self._key = read_key(self.settings.privacy)
 
     def step(self, intake: Intake, outcomes: Sequence[Outcome] = (), epoch: str = "") -> Applied:
         """Apply all of it or nothing.
@@ -73,6 +77,8 @@ class Stepper:
     def _once(self, intake: Intake, outcomes: Sequence[Outcome], epoch: str) -> Applied:
         begun_s = self.clock.monotonic()
         with self.store.transaction() as tx:
+            # Facts first: rules that run in this transaction see them.
+            facts_since = self._apply_accounts(tx, intake.accounts)
             applied = self._apply(tx, intake, epoch)
             if outcomes:
                 mark_outcomes(tx, outcomes)
@@ -81,7 +87,8 @@ class Stepper:
                 self._heard_s[partition] = begun_s
             self._advance(tx, begun_s)
             if self.watermark is not None:
-                result = self._detector.run(tx, watermark=self.watermark, changed_since=applied.changed_since)
+                changed = [since for since in (applied.changed_since, facts_since) if since is not None]
+                result = self._detector.run(tx, watermark=self.watermark, changed_since=min(changed, default=None))
                 update_alerts(
                     tx, result, now=self.clock.now(), settings=self.settings, metrics=self.metrics, rules=self.rules
                 )
@@ -91,8 +98,6 @@ class Stepper:
         return applied
 
     def _apply(self, tx: Transaction, intake: Intake, epoch: str) -> Applied:
-        # Facts first: rules that run in this transaction see them.
-        self._apply_accounts(tx, intake.accounts)
         applied = apply_deltas(tx, intake.deltas)
         apply_dead_letters(tx, intake.dead_letters)
         if intake.offsets:
@@ -103,14 +108,17 @@ class Stepper:
             _log.warning("delta_refused", partition=refused.delta.partition, reason=refused.reason)
         return applied
 
-    def _apply_accounts(self, tx: Transaction, rows: Sequence[Mapping[str, object]]) -> None:
+    def _apply_accounts(self, tx: Transaction, rows: Sequence[Mapping[str, object]]) -> datetime | None:
+        """Store facts; return since when rules must look again: from the first event of whom we know better now."""
         if not rows:
-            return
+            return None
         checked = check_accounts(rows)
         for problem in checked.problems:
             _log.warning("account_facts_refused", problem=problem)
-        if checked.frame.height:
-            apply_accounts(tx, checked.frame)
+        frame = checked.frame
+        if "account_id" in self.settings.privacy.pseudonymise:
+            frame = pseudonymise_accounts(frame, self._key)
+        return first_event(tx, apply_accounts(tx, frame).changed)
 
     def _advance(self, tx: Transaction, now_s: float) -> None:
         reached = progress(

@@ -27,13 +27,14 @@ class Cohort:
     """One kind of customer.
 
     ``accounts`` is its share of all benign accounts (1 at least), ``per_minute`` requests a minute of an average
-    account; ``spread`` the sigma of the log-normal that makes some accounts busier. ``workers``: in flight at each
-    account where the pace is ``workers``. ``subnets``: from how many networks an account comes.
+    account; ``spread`` the sigma of the log-normal that makes some accounts busier. Where the pace is ``workers`` these
+    two say nothing: ``workers`` are kept busy from the beginning to the end. ``subnets``: from how many networks an
+    account comes.
     """
 
     name: str
     accounts: float
-    per_minute: float
+    per_minute: float = 0.0
     pace: Pace = "people"
     profile: Literal["chat", "code"] = "chat"
     kinds: tuple[str, ...] = ("en",)
@@ -57,36 +58,33 @@ COHORTS: Final = (
     Cohort("coding_agent", 0.07, 2.2, "bursts", "code", ("code",), (_CODER,), tools=9, models=(3, 0)),
     Cohort(
         "batch_summariser",
-        0.01,
-        4.0,
-        "workers",
+        0.006,
+        pace="workers",
         kinds=("document",),
         prefix="Summarise the following document.\n\n",
         workers=2,
-        output_share=0.5,
+        output_share=2.0,
         age_days=(60, 1500),
     ),
     Cohort(
         "evaluation_suite",
         0.002,
-        20.0,
-        "workers",
+        pace="workers",
         kinds=("math", "code"),
         systems=(_JUDGE,),
-        workers=4,
-        output_share=0.2,
+        workers=3,
+        output_share=0.8,
         age_days=(120, 1500),
     ),
     Cohort("ci_agent", 0.005, 3.0, "bursts", "code", ("code",), (_CODER,), subnets=40, tools=4, models=(3,)),
     Cohort(
         "rag_backfill",
         0.001,
-        60.0,
-        "workers",
+        pace="workers",
         kinds=("document",),
         prefix="Write a one-sentence context for this chunk.\n\n",
-        workers=8,
-        output_share=0.15,
+        workers=3,
+        output_share=0.3,
         age_days=(0.3, 2),
         models=(1,),
     ),

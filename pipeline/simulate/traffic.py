@@ -47,29 +47,32 @@ def cohort_events(rng: np.random.Generator, cohort: Cohort, group: Group, stage:
     """What the accounts of a benign cohort send while the stage lasts, in no particular order."""
     duration_s = stage.duration_s
     count = len(group.accounts)
-    weights = rng.lognormal(0, cohort.spread, count)
-    mean = cohort.per_minute * rate * duration_s / 60
-    requests = rng.poisson(mean * weights / weights.mean())
-    who = np.repeat(np.arange(count), requests)
-    sizes = stage.timing.sizes(rng, cohort.profile, len(who))
-    outputs = np.maximum(1, (sizes[1] * cohort.output_share).astype(np.int64))
-    whole, first = latencies(rng, sizes[0], outputs)
     if cohort.pace == "workers":
-        parts = [
-            closed_loop(rng, whole[who == i] / 1000.0, cohort.workers) % duration_s for i in range(count)
-        ]  # a loop over accounts, of which such cohorts have a handful
-        times = np.concatenate(parts) if parts else np.empty(0)
+        requests = np.full(count, _enough(rng, cohort, stage))
+    else:
+        weights = rng.lognormal(0, cohort.spread, count)
+        mean = cohort.per_minute * rate * duration_s / 60
+        requests = rng.poisson(mean * weights / weights.mean())
+    who = np.repeat(np.arange(count), requests)
+    inputs, outputs, whole, first = _sizes(rng, cohort, stage, len(who))
+    if cohort.pace == "workers":
+        # A loop over accounts, of which such cohorts have a handful.
+        parts = [closed_loop(rng, whole[who == i] / 1000.0, cohort.workers) for i in range(count)]
+        times = np.concatenate(parts)
     elif cohort.pace == "bursts":
         times = np.concatenate([stage.timing.arrivals(rng, cohort.profile, int(n), duration_s) for n in requests])
     else:
         times = stage.timing.arrivals(rng, cohort.profile, len(who), duration_s)
         rng.shuffle(who)
+    inside = times < duration_s
+    who, times = who[inside], times[inside]
+    inputs, outputs, whole, first = inputs[inside], outputs[inside], whole[inside], first[inside]
     prompts = _prompts(rng, cohort, who, stage.texts)
     return _events(
         rng,
         group,
         who,
-        _Sent(times, sizes[0], outputs, whole, first, prompts),
+        _Sent(times, inputs, outputs, whole, first, prompts),
         start=stage.start,
         system=cohort.systems[0] if cohort.systems else None,
         subnets=cohort.subnets,
@@ -110,6 +113,19 @@ def campaign_events(
         pl.when(own).then(pl.lit(value, pl.String)).otherwise(name).alias(name)
         for name, value in zip(("user_agent", "ja4", "sdk"), client, strict=True)
     )
+
+
+def _sizes(rng: np.random.Generator, cohort: Cohort, stage: Stage, count: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """Input and output tokens, whole and first-token latency in ms."""
+    inputs, drawn = stage.timing.sizes(rng, cohort.profile, count)
+    outputs = np.maximum(1, (drawn * cohort.output_share).astype(np.int64))
+    return inputs, outputs, *latencies(rng, inputs, outputs)
+
+
+def _enough(rng: np.random.Generator, cohort: Cohort, stage: Stage) -> int:
+    """Requests that keep the workers of one account busy for longer than the stage lasts."""
+    whole = _sizes(rng, cohort, stage, 1000)[2]
+    return int(2 * cohort.workers * stage.duration_s / (whole.mean() / 1000)) + 2 * cohort.workers
 
 
 def _prompts(rng: np.random.Generator, cohort: Cohort, who: Ints, texts: Texts) -> list[str]:

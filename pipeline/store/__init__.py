@@ -8,6 +8,7 @@ from pipeline.store.fold import Folded, fold
 from pipeline.store.inputs import (
     apply_accounts,
     apply_dead_letters,
+    first_event,
     new_epoch,
     next_offsets,
     set_offset,
@@ -29,6 +30,7 @@ __all__ = [
     "apply_accounts",
     "apply_dead_letters",
     "apply_deltas",
+    "first_event",
     "fold",
     "new_epoch",
     "next_offsets",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 import polars as pl
@@ -41,8 +43,16 @@ def apply_dead_letters(tx: Transaction, frame: pl.DataFrame) -> int:
     return tx.insert("dead_letter", fresh.with_columns(pl.lit(value=False).alias("past_epoch")))
 
 
-def apply_accounts(tx: Transaction, rows: pl.DataFrame | Iterable[Mapping[str, object]]) -> int:
-    """Store facts about accounts; return how many accounts they are about.
+@dataclass(frozen=True, slots=True)
+class FactsApplied:
+    """About how many accounts facts were told, and of which of them we now know something else than before."""
+
+    accounts: int
+    changed: tuple[str, ...] = ()
+
+
+def apply_accounts(tx: Transaction, rows: pl.DataFrame | Iterable[Mapping[str, object]]) -> FactsApplied:
+    """Store facts about accounts.
 
     Null or missing keeps what is known; empty text takes it away. So partial facts from several sources add up, and a
     reason for clearing an account outlives the next message about its plan.
@@ -57,7 +67,7 @@ def apply_accounts(tx: Transaction, rows: pl.DataFrame | Iterable[Mapping[str, o
     # Several rows about one account: for each fact the last that is told.
     fresh = checked.frame.group_by("account_id", maintain_order=True).agg(pl.col(facts).drop_nulls().last())
     if fresh.height == 0:
-        return 0
+        return FactsApplied(0)
     ids = {"ids": fresh["account_id"].to_list()}
     known = tx.frame(
         f"select {', '.join(ACCOUNTS)} from account_fact "  # noqa: S608 - names of our own
@@ -69,8 +79,18 @@ def apply_accounts(tx: Transaction, rows: pl.DataFrame | Iterable[Mapping[str, o
         *(_told(name) for name in facts),
         pl.lit(tx.now).dt.cast_time_unit("us").alias("updated_at"),
     )
+    changed = merged.drop("updated_at").join(known, on=[*ACCOUNTS], how="anti", nulls_equal=True)
     tx.execute("delete from account_fact where account_id in (select unnest($ids::varchar[]))", ids)
-    return tx.insert("account_fact", merged)
+    return FactsApplied(tx.insert("account_fact", merged), tuple(changed["account_id"]))
+
+
+def first_event(tx: Transaction, accounts: Collection[str]) -> datetime | None:
+    """When the first of these accounts was seen; None: none was."""
+    row = tx.execute(
+        "select min(first_seen) from accounts where account_id in (select unnest($ids::varchar[]))",
+        {"ids": sorted(accounts)},
+    ).fetchone()
+    return row[0] if row else None
 
 
 def _told(name: str) -> pl.Expr:

@@ -43,14 +43,14 @@ select
     'account:' || account_id as group_key,
     $cap * least(1, rate_first / rate_most) * least(1, 0.5 + 0.5 * (events / panes) / (4 * $min_rate)) as strength,
     format(
-        '{:.0f} requests a minute over its first {} minutes, {:.0f} of them at the start and {:.0f} at the end: no '
-        || 'ramp; created {:.1f} days before; {} rate-limited',
+        '{:.0f} requests a minute over its first {} minutes without a ramp: {:.0f} a minute at the start, {:.0f} at '
+        || 'the end. It was created {:.1f} days before.{}',
         events / panes,
         span,
         rate_first,
         rate_last,
         date_diff('second', created_at, first_seen) / 86400,
-        rate_limited
+        if(rate_limited > 0, format(' {} of its requests were rate-limited.', rate_limited), '')
     ) as reason,
     first_seen,
     last_seen

@@ -1,6 +1,6 @@
 -- Which accounts come through one client that hardly anybody else has, and are alike otherwise too? Needs no text.
 with
-active as (
+counted as (
     -- Every event has a model: these are the totals.
     select
         links.source_id as account_id,
@@ -17,6 +17,24 @@ active as (
         and links.source_kind = 'account'
         and links.target_kind = 'model'
     group by links.source_id
+),
+
+active as (
+    -- Whoever openly belongs together is one customer: one organisation, or one payment for a whole mail domain.
+    select
+        *,
+        coalesce(
+            organisation,
+            if(
+                payment_hash is not null
+                and min(payment_hash) over (partition by email_domain)
+                = max(payment_hash) over (partition by email_domain),
+                'domain:' || email_domain,
+                null
+            ),
+            'account:' || account_id
+        ) as customer
+    from counted
 ),
 
 seen as (
@@ -51,9 +69,9 @@ member as (
         active.payment_hash,
         active.email_domain,
         seen.events / active.events as share,
-        -- Accounts that openly belong to one organisation are one customer, and one of them speaks for it.
+        -- One account speaks for each customer.
         row_number() over (
-            partition by seen.thing_id, coalesce(active.organisation, 'account:' || seen.account_id)
+            partition by seen.thing_id, active.customer
             order by seen.account_id
         ) = 1 as speaks
     from seen
@@ -80,16 +98,22 @@ crowd as (
 
 common as (
     -- Payments, email domains and networks that at least three of the crowd share and hardly anybody outside it has.
+    -- The largest of each kind may be a school's network or a company's mail domain: a pool spreads over several.
     select
         things.thing_id,
         things.trait_kind,
+        things.largest,
         unnest(things.holders) as account_id
     from (
         select
             member.thing_id,
             traits.trait_kind,
             traits.trait_id,
-            list(distinct member.account_id) as holders
+            list(distinct member.account_id) as holders,
+            row_number() over (
+                partition by member.thing_id, traits.trait_kind
+                order by count(distinct member.account_id) desc, traits.trait_id asc
+            ) = 1 as largest
         from member
         inner join crowd on member.thing_id = crowd.thing_id
         inner join (
@@ -150,9 +174,9 @@ common as (
 alike as (
     select
         thing_id,
-        count(distinct account_id) filter (where trait_kind = 'network') as network,
-        count(distinct account_id) filter (where trait_kind = 'payment') as payment,
-        count(distinct account_id) filter (where trait_kind = 'email domain') as email
+        count(distinct account_id) filter (where trait_kind = 'network' and not largest) as network,
+        count(distinct account_id) filter (where trait_kind = 'payment' and not largest) as payment,
+        count(distinct account_id) filter (where trait_kind = 'email domain' and not largest) as email
     from common
     group by thing_id
 ),
@@ -174,12 +198,16 @@ judged as (
     select
         *,
         $prior
-        + 3.0 * coalesce(greatest(0, (young_share - base_young) / (1 - base_young)), 0)
-        + 1.5 * greatest(0, 1 - spread) * least(1, greatest(0, (mean_events - 1) / 2))
+        -- The launch of a tool explains newcomers who try it about equally often, however many they are.
+        + least(
+            $explained,
+            3.0 * least(1, 2 * coalesce(greatest(0, young_share - base_young), 0))
+            + 1.5 * greatest(0, 1 - spread) * least(1, greatest(0, (mean_events - 1) / 2))
+            + least(1, ln(customers / $min_accounts) / 3)
+        )
         + 2.5 * payment
         + 2.5 * email
-        + 2.0 * network
-        + least(1, ln(customers / $min_accounts) / 3) as log_odds
+        + 2.0 * network as log_odds
     from facets
 )
 
@@ -190,21 +218,41 @@ select
     'client:' || member.thing_id as group_key,
     $cap * member.share * member.events / (member.events + 0.1) / (1 + exp(-judged.log_odds)) as strength,
     format(
-        '{:.0f} % of this account''s {} requests come through one client that {} accounts of {} customers use and '
-        || 'hardly anybody else ({:.0f} requests each, spread {:.2f}); {} are young against {:.0f} % elsewhere; '
-        || 'sharing with each other: network {:.0f} %, payment {:.0f} %, email domain {:.0f} %',
-        100 * member.share,
-        (member.events / member.share)::bigint,
+        '{} of its requests come through one client, which {} accounts use and hardly anybody else.',
+        if(
+            member.share = 1,
+            format('All {}', member.events),
+            format('{} of {}', member.events, (member.events / member.share)::bigint)
+        ),
+        judged.accounts
+    ) as reason,
+    format(
+        '{} accounts of {} customers use one client that hardly anybody else has, {:.0f} requests each on average.{}{}',
         judged.accounts,
         judged.customers,
         judged.mean_events,
-        judged.spread,
-        coalesce(format('{:.0f} %', 100 * judged.young_share), 'an unknown share'),
-        100 * judged.base_young,
-        100 * judged.network,
-        100 * judged.payment,
-        100 * judged.email
-    ) as reason,
+        coalesce(
+            format(
+                ' {:.0f} % of them were younger than {:.0f} days, of the other accounts {:.0f} %.',
+                100 * judged.young_share,
+                $young_days,
+                100 * judged.base_young
+            ),
+            ''
+        ),
+        coalesce(
+            ' They share with each other and hardly anybody else: ' || nullif(
+                concat_ws(
+                    ', ',
+                    if(judged.payment > 0, format('payments ({:.0f} %)', 100 * judged.payment), null),
+                    if(judged.email > 0, format('mail domains ({:.0f} %)', 100 * judged.email), null),
+                    if(judged.network > 0, format('networks ({:.0f} %)', 100 * judged.network), null)
+                ),
+                ''
+            ) || '.',
+            ''
+        )
+    ) as group_reason,
     member.first_seen,
     member.last_seen
 from member

@@ -17,7 +17,7 @@ sent as (
     group by all
 ),
 
-active as (
+counted as (
     -- Every event has a model: these are the totals.
     select
         links.source_id as account_id,
@@ -36,14 +36,32 @@ active as (
     group by links.source_id
 ),
 
+active as (
+    -- Whoever openly belongs together is one customer: one organisation, or one payment for a whole mail domain.
+    select
+        *,
+        coalesce(
+            organisation,
+            if(
+                payment_hash is not null
+                and min(payment_hash) over (partition by email_domain)
+                = max(payment_hash) over (partition by email_domain),
+                'domain:' || email_domain,
+                null
+            ),
+            'account:' || account_id
+        ) as customer
+    from counted
+),
+
 member as (
     select
         sent.*,
         active.young,
         sent.events / active.events as share,
-        -- Accounts that openly belong to one organisation are one customer, and one of them speaks for it.
+        -- One account speaks for each customer.
         row_number() over (
-            partition by sent.kind, sent.template_id, coalesce(active.organisation, 'account:' || sent.account_id)
+            partition by sent.kind, sent.template_id, active.customer
             order by sent.account_id
         ) = 1 as speaks
     from sent
@@ -113,12 +131,17 @@ holders as (
 ),
 
 own as (
-    -- Things that at least three of the crowd share and hardly anybody outside it has.
+    -- Things that at least three of the crowd share and hardly anybody outside it has. The largest of each kind may be
+    -- a school's network or a company's mail domain: it is told apart, because a pool spreads over several.
     select
         member.kind,
         member.template_id,
         trait.trait_kind,
-        trait.trait_id
+        trait.trait_id,
+        row_number() over (
+            partition by member.kind, member.template_id, trait.trait_kind
+            order by count(*) desc, trait.trait_id asc
+        ) = 1 as largest
     from member
     inner join crowd on member.kind = crowd.kind and member.template_id = crowd.template_id
     inner join trait on member.account_id = trait.account_id
@@ -133,14 +156,15 @@ alike as (
         held.kind,
         held.template_id,
         count(distinct held.account_id) filter (where held.trait_kind = 'client') as client,
-        count(distinct held.account_id) filter (where held.trait_kind = 'network') as network,
-        count(distinct held.account_id) filter (where held.trait_kind = 'payment') as payment,
-        count(distinct held.account_id) filter (where held.trait_kind = 'email domain') as email
+        count(distinct held.account_id) filter (where held.trait_kind = 'network' and not held.largest) as network,
+        count(distinct held.account_id) filter (where held.trait_kind = 'payment' and not held.largest) as payment,
+        count(distinct held.account_id) filter (where held.trait_kind = 'email domain' and not held.largest) as email
     from (
         select
             own.kind,
             own.template_id,
             own.trait_kind,
+            own.largest,
             trait.account_id
         from own
         inner join trait on own.trait_kind = trait.trait_kind and own.trait_id = trait.trait_id
@@ -172,11 +196,19 @@ judged as (
     select
         *,
         $prior
-        + 3.0 * coalesce(greatest(0, (young_share - base_young) / (1 - base_young)), 0)
-        -- Similar volumes say something only when there are more than one or two requests to compare.
-        + 1.5 * greatest(0, 1 - spread) * least(1, greatest(0, (mean_events - 1) / 2))
-        + apart * (2.5 * payment + 2.5 * email + 2.0 * network + 1.5 * client)
-        + least(1, ln(customers / $min_accounts) / 3) as log_odds
+        -- The launch of a tool explains newcomers who try it about equally often, through its own client, however many
+        -- they are: these facts together reach $explained at most, which names nobody, not even with a steadiness on
+        -- top that comes by chance.
+        + least(
+            $explained,
+            3.0 * least(1, 2 * coalesce(greatest(0, young_share - base_young), 0))
+            -- Similar volumes say something only when there are more than one or two requests to compare.
+            + 1.5 * greatest(0, 1 - spread) * least(1, greatest(0, (mean_events - 1) / 2))
+            + 1.5 * apart * client
+            + least(1, ln(customers / $min_accounts) / 3)
+        )
+        -- It does not explain that customers who seem to have nothing to do with each other pay or register together.
+        + apart * (2.5 * payment + 2.5 * email + 2.0 * network) as log_odds
     from facets
 )
 
@@ -187,24 +219,44 @@ select
     member.kind || ':' || member.template_id as group_key,
     member.share * member.events / (member.events + 0.1) / (1 + exp(-judged.log_odds)) as strength,
     format(
-        '{:.0f} % of this account''s {} requests use one {} that {} accounts of {} customers send and little else '
-        || '({:.0f} requests each, spread {:.2f}); {} are young against {:.0f} % elsewhere; '
-        || 'sharing with each other and hardly anybody else: client {:.0f} %, network {:.0f} %, payment {:.0f} %, '
-        || 'email domain {:.0f} %',
-        100 * member.share,
-        (member.events / member.share)::bigint,
-        replace(member.kind, '_', ' '),
+        '{} of its requests use one {}, which {} accounts send and little else.',
+        if(
+            member.share = 1,
+            format('All {}', member.events),
+            format('{} of {}', member.events, (member.events / member.share)::bigint)
+        ),
+        if(member.kind = 'template', 'prompt template', 'system prompt'),
+        judged.accounts
+    ) as reason,
+    format(
+        '{} accounts of {} customers send one {} and little else, {:.0f} requests each on average.{}{}',
         judged.accounts,
         judged.customers,
+        if(judged.kind = 'template', 'prompt template', 'system prompt'),
         judged.mean_events,
-        judged.spread,
-        coalesce(format('{:.0f} %', 100 * judged.young_share), 'an unknown share'),
-        100 * judged.base_young,
-        100 * judged.client,
-        100 * judged.network,
-        100 * judged.payment,
-        100 * judged.email
-    ) as reason,
+        coalesce(
+            format(
+                ' {:.0f} % of them were younger than {:.0f} days, of the other accounts {:.0f} %.',
+                100 * judged.young_share,
+                $young_days,
+                100 * judged.base_young
+            ),
+            ''
+        ),
+        coalesce(
+            ' They share with each other and hardly anybody else: ' || nullif(
+                concat_ws(
+                    ', ',
+                    if(judged.client > 0, format('a client ({:.0f} %)', 100 * judged.client), null),
+                    if(judged.payment > 0, format('payments ({:.0f} %)', 100 * judged.payment), null),
+                    if(judged.email > 0, format('mail domains ({:.0f} %)', 100 * judged.email), null),
+                    if(judged.network > 0, format('networks ({:.0f} %)', 100 * judged.network), null)
+                ),
+                ''
+            ) || '.',
+            ''
+        )
+    ) as group_reason,
     member.first_seen,
     member.last_seen
 from member

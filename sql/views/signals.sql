@@ -8,7 +8,8 @@ select
     account_id, -- the account it speaks against
     group_key, -- what its accounts share; accounts with one key may be a campaign
     strength, -- 0 to 1
-    reason, -- what was seen, for a person
+    reason, -- what was seen of the account, for a person
+    group_reason, -- what was seen of all that share group_key; null: nothing is said
     window_start, -- start of the window it was seen in, UTC
     window_end, -- end of that window
     first_seen, -- event time of the first request that shows it

@@ -37,7 +37,8 @@ class Tx:
             self.connection.register("shape", frame.to_arrow())
             self.connection.execute(f"create table {table} as select * from shape")
             self.connection.unregister("shape")
-        self.connection.execute((sql_dir("schema") / "0002_detection.sql").read_text())
+        for migration in ("0002_detection", "0003_group_reason"):
+            self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
         for view in _VIEWS:
             self.connection.execute((sql_dir("views") / f"{view}.sql").read_text())
 

@@ -12,6 +12,7 @@ from pipeline.clock import ManualClock
 from pipeline.errors import InputNotFoundError, StoreError, StoreVersionError
 from pipeline.store import Store, apply_accounts, apply_deltas, fold, set_offset
 from pipeline.store.backup import MANIFEST, backup, restore, verify
+from pipeline.store.migrate import migrations
 from tests.store.made import SETTINGS, START, Event, delta, memory_store, minutes, rows
 from tests.store.test_open import child, opened
 
@@ -93,7 +94,7 @@ def test_a_backup_of_a_newer_version_is_refused(store: Store, tmp_path: Path) ->
     with store:
         backup(store, tmp_path / "b")
     manifest = tmp_path / "b" / MANIFEST
-    manifest.write_text(manifest.read_text().replace('"store_version": 2', '"store_version": 99'))
+    manifest.write_text(manifest.read_text().replace(f'"store_version": {len(migrations())}', '"store_version": 99'))
     with pytest.raises(StoreVersionError, match="99"):
         restore(tmp_path / "b", tmp_path / "new.duckdb")
 

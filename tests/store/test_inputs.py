@@ -91,7 +91,9 @@ def test_a_new_epoch_makes_everything_final() -> None:
 def test_facts_add_up_and_empty_text_takes_them_away() -> None:
     with memory_store() as store:
         with store.transaction() as tx:
-            assert apply_accounts(tx, [{"account_id": "a", "plan": "free", "quota": 5}, {"account_id": "b"}]) == 2
+            assert (
+                apply_accounts(tx, [{"account_id": "a", "plan": "free", "quota": 5}, {"account_id": "b"}]).accounts == 2
+            )
             apply_accounts(tx, [{"account_id": "a", "cleared_reason": "known customer"}])
             apply_accounts(tx, [{"account_id": "a", "plan": "pro", "extra": 1}, {"account_id": "a", "quota": 7}])
         facts = "select plan, quota, cleared_reason, first_seen, events from accounts where account_id = 'a'"

@@ -1,0 +1,119 @@
+"""The rules' own cases have teeth: a rule with one of its thoughts taken out fails at least one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from pipeline.config import RuleSettings
+from pipeline.rules.load import load_rules
+from pipeline.rules.model import Case, Rule
+from pipeline.rules.run import RuleAbortedError, RuleResultError
+from pipeline.testing import Bench, case_bench, judge_case
+
+RULES: Final = load_rules(RuleSettings()).rules
+
+# What is taken out: (text of the SQL, what stands there instead). Each text stands there exactly once.
+MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "shared_template": {
+        "organisations do not count as one customer": ("            organisation,\n            if(", "            if("),
+        "one payment for a mail domain is no customer": (
+            "                payment_hash is not null\n",
+            "                false\n",
+        ),
+        "any share of an account's requests will do": (">= $min_share * active.events", "> 0 * $min_share"),
+        "any two accounts are a crowd": (
+            "filter (where speaks) >= $min_accounts",
+            "filter (where speaks) >= 0 * $min_accounts",
+        ),
+        "what a launch explains is not limited": ("            $explained,\n", "            $explained + 100,\n"),
+        "everybody's age is not looked at": ("young_share - base_young)", "young_share - 0)"),
+        "nobody's age is looked at": ("            3.0 * least(", "            0.0 * least("),
+        "volumes are not compared": ("+ 1.5 * greatest(0, 1 - spread)", "+ 0.0 * greatest(0, 1 - spread)"),
+        "any volumes are similar": ("+ 1.5 * greatest(0, 1 - spread)", "+ 1.5 * greatest(0, 1)"),
+        "payments and mail domains are not looked at": (
+            "(2.5 * payment + 2.5 * email + ",
+            "(0 * payment + 0 * email + ",
+        ),
+        "one school is several places": ("'network' and not held.largest", "'network'"),
+        "one mail domain is several places": ("'email domain' and not held.largest", "'email domain'"),
+        "what others have too is the crowd's own": (
+            "and count(*) >= $own_share * any_value(holders.accounts)",
+            "and $own_share > 0",
+        ),
+        "a handful of requests counts like many": ("member.events / (member.events + 0.1)", "1.2"),
+    },
+    "shared_client": {
+        "everybody's client is rare": (
+            "<= $max_population_share * (select",
+            "<= 100 * $max_population_share * (select",
+        ),
+        "everybody's age is not looked at": ("young_share - base_young)", "young_share - 0)"),
+        "any volumes are similar": ("+ 1.5 * greatest(0, 1 - spread)", "+ 1.5 * greatest(0, 1)"),
+        "it may name by itself": ("    $cap * member.share", "    1.4 * $cap * member.share"),
+        "nobody's age is looked at": ("            3.0 * least(", "            0.0 * least("),
+    },
+    "closed_loop_pool": {
+        "latency does not matter": ("        sum(latency_ms) as busy_ms,\n", "        sum(events) as busy_ms,\n"),
+        "one account counts like a pool": (
+            "if(carrier.accounts = 1, $cap_alone, $cap_pool)",
+            "if($cap_alone > 0, $cap_pool, 0)",
+        ),
+        "who is steady alone takes turns too": ("any_value(alone.entity_id) is not null as alone", "false as alone"),
+        "hardly anybody carries a pool": (">= $min_carriers", ">= 100 * $min_carriers"),
+    },
+    "full_speed_new_account": {
+        "age does not matter": (
+            "<= accounts.created_at + to_days($young_days::integer)",
+            "<= accounts.created_at + to_days(1000 * $young_days::integer)",
+        ),
+        "a ramp does not matter": ("where rate_first >= $max_ramp * rate_last", "where $max_ramp > 0"),
+        "speed does not matter": (
+            "sum(prints.events) >= $min_rate * count(*)",
+            "sum(prints.events) >= 100 * $min_rate * count(*)",
+        ),
+    },
+}
+_EACH: Final = [(rule_id, name) for rule_id, mutants in MUTANTS.items() for name in mutants]
+
+
+@pytest.fixture(scope="module")
+def benches() -> Iterator[Mapping[str, list[tuple[Case, Bench]]]]:
+    """Every case taken in once: the mutants of a rule look at the same events."""
+    made = {rule_id: [(case, case_bench(case)) for case in RULES[rule_id].meta.tests] for rule_id in MUTANTS}
+    yield made
+    for cases in made.values():
+        for _, bench in cases:
+            bench.close()
+
+
+def _failed(rule: Rule, cases: list[tuple[Case, Bench]]) -> list[str]:
+    failed = []
+    for case, bench in cases:
+        try:
+            result = judge_case(rule, case, bench)
+        except (RuleAbortedError, RuleResultError) as error:
+            failed.append(f"{case.name}: {error}")
+        else:
+            failed += [] if result.passed else [case.name]
+    return failed
+
+
+@pytest.mark.parametrize("rule_id", MUTANTS)
+def test_the_rule_as_it_is_passes(rule_id: str, benches: Mapping[str, list[tuple[Case, Bench]]]) -> None:
+    assert _failed(RULES[rule_id], benches[rule_id]) == []
+
+
+@pytest.mark.parametrize(("rule_id", "name"), _EACH)
+def test_a_case_fails_when(rule_id: str, name: str, benches: Mapping[str, list[tuple[Case, Bench]]]) -> None:
+    rule = RULES[rule_id]
+    before, after = MUTANTS[rule_id][name]
+    assert rule.sql.count(before) == 1
+    assert _failed(replace(rule, sql=rule.sql.replace(before, after)), benches[rule_id])
+
+
+def test_every_shipped_rule_has_mutants() -> None:
+    assert set(MUTANTS) == set(RULES)
