@@ -60,7 +60,7 @@ def produce(  # noqa: PLR0917 - typer takes options by name
     )
 
 
-def analyze(
+def analyze(  # noqa: PLR0917 - typer takes options by name
     ctx: typer.Context,
     files: FilesArgument,
     store: Annotated[
