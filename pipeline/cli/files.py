@@ -91,8 +91,14 @@ def analyze(  # noqa: PLR0917 - typer takes options by name
         if accounts is not None
         else ()
     )
-    with _progress("reading") as progress:
-        result = run(files, store, chosen, clock=SystemClock(), metrics=Metrics(), accounts=facts, progress=progress)
+    try:
+        with _progress("reading") as progress:
+            result = run(
+                files, store, chosen, clock=SystemClock(), metrics=Metrics(), accounts=facts, progress=progress
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: {store} has a part of the input → delete it before the next try", err=True)
+        raise
     typer.echo(msgspec.json.encode(result).decode() if as_json else str(result))
 
 

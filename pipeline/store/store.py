@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 import duckdb
 
@@ -18,6 +18,8 @@ from pipeline.store.connection import connect, explained, lock
 from pipeline.store.migrate import check_version, migrate, migrations, stored_version
 from pipeline.store.readers import Readers
 from pipeline.store.transaction import Transaction
+
+_INTERRUPTED: Final = "Query interrupted"  # what DuckDB makes of a KeyboardInterrupt that it meets inside a query
 
 
 class Store:
@@ -103,6 +105,10 @@ class Store:
             self._commit()
         except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
             raise self._explained(error) from error
+        except RuntimeError as error:
+            if str(error) == _INTERRUPTED:
+                raise KeyboardInterrupt from error
+            raise
         finally:
             self._in_transaction = False
 

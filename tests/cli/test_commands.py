@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,6 +169,24 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(InputNotFoundError, match="this user may not read it"):
         need_file(secret, next_step="")
+
+
+def test_an_interrupted_analyze_says_what_it_leaves(tmp_path: Path) -> None:
+    assert stillwatch("simulate", "demo", "--out", "t.ndjson", cwd=tmp_path).returncode == 0
+    store = tmp_path / "s.duckdb"
+    with subprocess.Popen(
+        [*COMMAND, "analyze", *["t.ndjson"] * 20, "--store", "s.duckdb"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+
+    ) as p:  # fmt: skip
+        pause = threading.Event()
+        while p.poll() is None and not store.exists():
+            pause.wait(0.05)  # a real process: there is no clock to move
+        p.send_signal(signal.SIGINT)
+        out, err = p.communicate(timeout=60)
+    assert (p.returncode, out) == (130, ""), err
+    assert err.startswith("interrupted: s.duckdb has a part of the input → ")
+    assert err.count("\n") == 1
 
 
 def test_a_pipe_is_as_good_as_a_file(tmp_path: Path) -> None:
