@@ -16,12 +16,13 @@ from typing import Any, Final, Self
 import msgspec
 import pyarrow as pa
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from pipeline import logs
 from pipeline.config import Settings
-from pipeline.errors import ConfigError, QueryError, StillwatchError, UsageError
+from pipeline.errors import ConfigError, QueryError, StillwatchError, StoreError, UsageError
 from pipeline.metrics import Metrics
 from pipeline.serve.address import ServeAddress, remove_address, write_address
 from pipeline.serve.view import Answer, Backup, Command, ImportAccounts, ServeView
@@ -30,6 +31,10 @@ MAX_BODY_BYTES: Final = 33_554_432
 MAX_SQL_BYTES: Final = 262_144
 MAX_QUERIES: Final = 4
 QUERY_NICE: Final = 15
+TRANSFER_TIMEOUT_S: Final = 60.0  # for a body to come in, and for an answer to go out
+IDLE_TIMEOUT_S: Final = 20.0  # for the next request of a connection to come
+MAX_IDLE: Final = 128  # connections; the oldest go first
+SWEEP_EVERY_S: Final = 1.0
 COMMAND_TIMEOUT_S: Final = 600.0
 ARROW: Final = "application/vnd.apache.arrow.stream"
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")  # sums of DuckDB are decimals
@@ -69,6 +74,8 @@ class HttpServer:
         self._view = view
         self._pool = ThreadPoolExecutor(MAX_QUERIES, thread_name_prefix="query", initializer=_step_back)
         self._running = 0
+        self._asking: set[RequestHandler] = set()  # connections with a request that is being answered
+        self._sweeper: asyncio.Task[None] | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="http", daemon=True)
         self._runner: web.AppRunner | None = None
@@ -94,6 +101,8 @@ class HttpServer:
         """Stop listening; answers under way get a second. May be called twice."""
         if self._loop.is_closed():
             return
+        if self._sweeper is not None:
+            self._loop.call_soon_threadsafe(self._sweeper.cancel)
         if self._runner is not None:
             asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -110,18 +119,42 @@ class HttpServer:
         app.router.add_post("/v1/sql", self._sql)
         app.router.add_post("/v1/accounts", self._accounts)
         app.router.add_post("/v1/backup", self._backup)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=IDLE_TIMEOUT_S, handler_cancellation=False
+        )
         await self._runner.setup()
         host, _, port = self._settings.serve.listen.rpartition(":")
         await web.TCPSite(self._runner, host.strip("[]"), int(port)).start()
         bound = self._runner.addresses[0]
         # 0.0.0.0 is where to listen, not where to go.
         shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound[0], bound[0])  # noqa: S104
+        self._sweeper = asyncio.create_task(self._sweep())
         self.url = f"http://[{shown}]:{bound[1]}" if ":" in shown else f"http://{shown}:{bound[1]}"
+
+    async def _sweep(self) -> None:
+        """Close connections that send no request: aiohttp waits for the first one, and for its head, for ever."""
+        idle_since: dict[RequestHandler, float] = {}
+        while self._runner is not None and self._runner.server is not None:
+            now_s = self._loop.time()
+            idle = [one for one in self._runner.server.connections if one not in self._asking]
+            idle_since = {one: idle_since.get(one, now_s) for one in idle}
+            oldest = sorted(idle_since, key=idle_since.__getitem__)
+            for number, one in enumerate(oldest):
+                too_many = number < len(oldest) - MAX_IDLE
+                if (too_many or now_s - idle_since[one] > IDLE_TIMEOUT_S) and one.transport is not None:
+                    one.transport.abort()
+            await asyncio.sleep(SWEEP_EVERY_S)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Who may ask."""
+        self._asking.add(request.protocol)
+        try:
+            return await self._admit(request, handler)
+        finally:
+            self._asking.discard(request.protocol)
+
+    async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if not host_allowed(request.host, self._settings.serve.listen):
             return _problem(403, "this Host header is not served", "ask by address or by the host in serve.listen")
         if request.path not in OPEN_PATHS:
@@ -160,9 +193,7 @@ class HttpServer:
         return _json(self._view.health())
 
     async def _sql(self, request: web.Request) -> web.Response:
-        if (request.content_length or 0) > MAX_SQL_BYTES:
-            return _problem(413, f"a query is at most {MAX_SQL_BYTES} bytes", "shorten it; bind long lists as params")
-        asked = msgspec.json.decode(await request.read(), type=SqlRequest)
+        asked = msgspec.json.decode(await _body(request, MAX_SQL_BYTES), type=SqlRequest)
         if self._running >= MAX_QUERIES:
             self._metrics.count("serve_queries", outcome="busy")
             return _problem(
@@ -173,17 +204,25 @@ class HttpServer:
         timeout_s = max(0.01, min(asked.timeout_s or limits.query_timeout_s, limits.query_timeout_s))
         arrow = ARROW in request.headers.get("Accept", "")
         self._running += 1
-        # Freed when the thread is done, not when the client leaves: a client that hangs up frees no thread.
         work = self._loop.run_in_executor(
             self._pool, self._run_query, asked.sql, asked.params, max_rows, timeout_s, arrow
         )
-        work.add_done_callback(self._query_done)
-        body, truncated = await asyncio.shield(work)
-        return web.Response(
-            body=body,
-            content_type=ARROW if arrow else "application/json",
-            headers={"X-Stillwatch-Truncated": str(truncated).lower()},
-        )
+        try:
+            body, truncated = await asyncio.shield(work)
+        except StoreError as error:
+            return _problem(503, error.message, "try again in a moment", headers={"Retry-After": "2"})
+        else:
+            response = web.Response(
+                body=body,
+                content_type=ARROW if arrow else "application/json",
+                headers={"X-Stillwatch-Truncated": str(truncated).lower()},
+            )
+            await _send(request, response)
+            return response
+        finally:
+            # When the thread is done, not when the client leaves: one that hangs up frees no thread. And when the
+            # answer is out: slow readers would otherwise pile up answers.
+            work.add_done_callback(self._query_done)
 
     def _query_done(self, work: asyncio.Future[tuple[bytes, bool]]) -> None:
         self._running -= 1
@@ -197,11 +236,11 @@ class HttpServer:
         return (_as_arrow(answer) if arrow else _as_json(answer)), answer.truncated
 
     async def _accounts(self, request: web.Request) -> web.Response:
-        rows = msgspec.json.decode(await request.read(), type=list[dict[str, Any]])
+        rows = msgspec.json.decode(await _body(request, MAX_BODY_BYTES), type=list[dict[str, Any]])
         return await self._submit(ImportAccounts(rows))
 
     async def _backup(self, request: web.Request) -> web.Response:
-        asked = msgspec.json.decode(await request.read(), type=BackupRequest)
+        asked = msgspec.json.decode(await _body(request, MAX_SQL_BYTES), type=BackupRequest)
         target = Path(asked.target)
         if not target.is_absolute():
             raise UsageError(f"{target}: not an absolute path", next_step="the serving process writes the backup there")
@@ -213,6 +252,32 @@ class HttpServer:
         except TimeoutError:
             return _problem(504, "the writer did not finish in time", "look at stillwatch status, then try again")
         return _json(done)
+
+
+async def _body(request: web.Request, limit: int) -> bytes:
+    """The body, whether or not its length was told; HTTP 413 and 408 where it is too long or too slow."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(TRANSFER_TIMEOUT_S):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    raise web.HTTPRequestEntityTooLarge(limit, len(body))
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    return bytes(body)
+
+
+async def _send(request: web.Request, response: web.Response) -> None:
+    """Send it whole; a client that does not take it in time is cut off."""
+    try:
+        async with asyncio.timeout(TRANSFER_TIMEOUT_S):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        _log.warning("client_cut_off", path=request.path, seconds=TRANSFER_TIMEOUT_S)
 
 
 def _step_back() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +21,10 @@ import pytest
 from pipeline.config import ServeSettings, Settings, StoreSettings
 from pipeline.errors import QueryError, StoreError
 from pipeline.metrics import Metrics
+from pipeline.serve import http
 from pipeline.serve.address import ServeAddress, address_file, write_address
 from pipeline.serve.client import ServeClient
-from pipeline.serve.http import MAX_QUERIES, HttpServer, host_allowed
+from pipeline.serve.http import MAX_QUERIES, MAX_SQL_BYTES, HttpServer, host_allowed
 from pipeline.serve.view import Answer, Backup, Command, Health
 
 WATERMARK = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -170,6 +175,64 @@ def test_full_is_503_with_retry_after(server: HttpServer, view: View) -> None:
     assert busy is not None
     assert (busy.status_code, busy.headers["Retry-After"]) == (503, "1")
     assert post(server, "/v1/sql", {"sql": "select 1"}).status_code == 200
+
+
+def test_a_body_beyond_the_limit_is_refused_though_its_length_is_not_told(server: HttpServer) -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(100):
+            yield b" " * (MAX_SQL_BYTES // 20)
+
+    auth = {"Authorization": f"Bearer {server.token}"}
+    answer = httpx.post(server.url + "/v1/sql", content=pieces(), headers=auth, trust_env=False, timeout=20)
+    assert answer.status_code == 413
+
+
+def test_connections_that_ask_nothing_are_closed(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "IDLE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(http, "SWEEP_EVERY_S", 0.1)
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), 10) as silent, socket.create_connection((host, int(port))) as slow:
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ")  # and never the rest
+        for one in (silent, slow):
+            one.settimeout(10)
+            with suppress(ConnectionResetError):
+                assert one.recv(1) == b""
+    assert get(server, "/healthz").status_code == 200
+
+
+def test_of_too_many_silent_connections_the_oldest_are_closed(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "MAX_IDLE", 4)
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    with ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection((host, int(port)), 10)) for _ in range(8)]
+        for one in silent[:4]:
+            with suppress(ConnectionResetError):
+                assert one.recv(1) == b""
+        assert get(server, "/healthz").status_code == 200
+
+
+def test_a_reader_who_does_not_take_the_answer_keeps_its_place_and_is_cut_off(
+    server: HttpServer, view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del view
+    monkeypatch.setattr(http, "TRANSFER_TIMEOUT_S", 1.0)
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    body = json.dumps({"sql": "select repeat('x', 60000000) as big"}).encode()
+    head = f"POST /v1/sql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.token}\r\nContent-Length: {len(body)}"
+    with socket.create_connection((host, int(port)), 10) as lazy:
+        lazy.sendall(head.encode() + b"\r\n\r\n" + body)
+        held = False
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and not (held and server._running == 0):
+            held = held or server._running == 1
+            threading.Event().wait(0.01)  # the server's own thread works and then gives up
+        assert held
+        assert server._running == 0
+        with suppress(ConnectionResetError):
+            while lazy.recv(1 << 20):
+                pass
 
 
 def test_writes_go_to_the_writer(client: ServeClient, view: View, tmp_path: Path) -> None:
