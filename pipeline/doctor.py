@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError, StillwatchError
 from pipeline.serve.address import address_file, read_address
 from pipeline.serve.client import ServeClient
 from pipeline.serve.view import Health
+from pipeline.store import Store
 
 DUCKDB: Final = "1.5.5"
 LEAST_DISK_BYTES: Final = 1_000_000_000
@@ -45,6 +46,7 @@ def examine(settings: Settings, store: Path, *, clock: Clock) -> list[Finding]:
         lambda: _broker(settings),
         lambda: _disk(store),
         lambda: _serve(store, clock),
+        lambda: _store(settings, store, clock),
         lambda: _secrets(settings, store),
         lambda: _webhook(settings),
     ]
@@ -154,6 +156,22 @@ def _serve(store: Path, clock: Clock) -> Iterator[Finding]:
         yield Finding("serve", "fail", error.message, error.next_step)
         return
     yield from judge(health, clock)
+
+
+def _store(settings: Settings, store: Path, clock: Clock) -> Iterator[Finding]:
+    """Whether the file can be used, where no process serves it that would know."""
+    if not store.exists():
+        return
+    try:
+        client = ServeClient.find(store)
+        if client is not None:
+            client.close()
+            return
+        Store.open(store, settings.store, clock=clock, read_only=True).close()
+    except StillwatchError as error:
+        yield Finding("store", "fail", error.message, error.next_step)
+    else:
+        yield Finding("store", "ok", f"{store} can be read")
 
 
 def judge(health: Health, clock: Clock) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""``store``: backup, restore, verify."""
+"""``store``: backup, restore, verify, migrate."""
 
 from __future__ import annotations
 
@@ -87,3 +87,26 @@ def verify(
 
     done = check(path if path is not None else settings(ctx, config).store.path)
     typer.echo(msgspec.json.encode(done, enc_hook=str).decode() if as_json else str(done))
+
+
+@app.command()
+def migrate(
+    ctx: typer.Context,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a file of an older version to this one, where no serve does it at its start. Back it up first.
+
+    Example: stillwatch store migrate --store old.duckdb
+    """
+    from pipeline.clock import SystemClock  # noqa: PLC0415
+    from pipeline.store import Store  # noqa: PLC0415
+    from pipeline.store.migrate import stored_version  # noqa: PLC0415
+
+    chosen = settings(ctx, config)
+    path = need_file(store_path(store, chosen), next_step="name a store by --store")  # else it would be made
+    with Store.open(path, chosen.store, clock=SystemClock()) as opened:
+        version = stored_version(opened.connection)
+    told = {"store": str(path), "version": version}
+    typer.echo(json.dumps(told) if as_json else f"{path}: version {version}")

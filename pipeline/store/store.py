@@ -231,7 +231,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, path: Path | None, clock: Cl
         if version < known:
             raise StoreVersionError(
                 f"{place}: of an older version ({version}, this one has {known}), and opened for reading only",
-                next_step="open it once for writing: stillwatch serve, or stillwatch store verify after a restore",
+                next_step="stillwatch store migrate, after a backup; serve does it by itself",
             )
     else:
         migrate(connection, now=clock.now(), place=place)

@@ -10,10 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+import duckdb
 import pytest
 import typer.main
 
@@ -21,6 +23,7 @@ from pipeline import cli
 from pipeline.cli import app, configuration
 from pipeline.cli.options import need_file
 from pipeline.errors import InputNotFoundError
+from pipeline.store.migrate import migrate, migrations
 
 COMMAND = (sys.executable, "-m", "pipeline.cli")
 
@@ -311,6 +314,28 @@ def test_doctor_says_what_to_do(tmp_path: Path) -> None:
     assert found["packages"]["state"] == "ok"
     assert found["serve"]["todo"] == "stillwatch up, or stillwatch serve"
     assert found["webhook"]["state"] == "warn"
+
+
+def test_a_store_of_another_version_is_told_by_the_doctor_and_an_older_one_is_migrated(tmp_path: Path) -> None:
+    known = len(migrations())
+
+    def doctor(store: Path) -> dict[str, str]:
+        done = stillwatch("doctor", "--store", str(store), "--json", cwd=tmp_path)
+        return next(item for item in json.loads(done.stdout) if item["check"] == "store")
+
+    for name, up_to in (("old.duckdb", known - 1), ("new.duckdb", known)):
+        with duckdb.connect(str(tmp_path / name)) as connection:
+            connection.execute("set timezone = 'UTC'")
+            migrate(connection, now=datetime(2026, 1, 5, tzinfo=UTC), place=name, up_to=up_to)
+            if up_to == known:
+                connection.execute("update schema_version set version = version + 1000")
+    old, new = doctor(tmp_path / "old.duckdb"), doctor(tmp_path / "new.duckdb")
+    assert (old["state"], old["todo"].partition(",")[0]) == ("fail", "stillwatch store migrate")
+    assert (new["state"], "newer" in new["detail"]) == ("fail", True)
+    done = stillwatch("store", "migrate", "--store", "old.duckdb", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout) == {"store": "old.duckdb", "version": known}
+    assert doctor(tmp_path / "old.duckdb")["state"] == "ok"
+    assert stillwatch("store", "migrate", "--store", "none.duckdb", cwd=tmp_path).returncode == 66
 
 
 def test_version(tmp_path: Path) -> None:
