@@ -82,7 +82,7 @@ def judge(simulation: Simulation, population: Population, directory: Path) -> Ru
     """Run one simulation through ``analyze`` in an empty directory; text and population are left to the caller."""
     changed = population.change(simulation)
     settings = Settings.model_validate(population.settings or {})
-    clock = ManualClock(DEFAULT_START + timedelta(hours=1))
+    clock = ManualClock(DEFAULT_START + timedelta(hours=2))
     file, path = directory / "traffic.ndjson", directory / "store.duckdb"
     file.write_bytes(b"".join(chunk.ndjson() for chunk in changed.chunks(10_000)))
     facts = changed.accounts.to_dicts()
@@ -122,7 +122,9 @@ def runs(arguments: argparse.Namespace) -> Iterator[Run]:
         for text, prompts, traces in texts:
             for name in arguments.populations:
                 for seed in arguments.seeds:
-                    simulation = plan(scenario, seed=seed, start=DEFAULT_START, prompts=prompts, traces=traces)
+                    # Another second each time: panes and windows cut the same traffic elsewhere.
+                    start = DEFAULT_START + timedelta(seconds=37 * seed)
+                    simulation = plan(scenario, seed=seed, start=start, prompts=prompts, traces=traces)
                     with tempfile.TemporaryDirectory() as directory:
                         run = judge(simulation, POPULATIONS[name], Path(directory))
                     yield Run(**{**asdict(run), "text": text, "population": name})

@@ -16,7 +16,7 @@ from rich.text import Text
 from pipeline.demo import run_demo
 
 TARGET = Path(__file__).resolve().parents[1] / "docs/images/demo.svg"
-WIDTH = 118
+WIDTH = 100
 LINES = 44
 
 

@@ -15,11 +15,11 @@ from typing import Any, Final
 from pydantic import SecretStr
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 
-from pipeline.alerts.receiver import Received, Receiver
+from pipeline.alerts.receiver import Receiver
 from pipeline.alerts.signing import new_secret
 from pipeline.config import Settings
+from pipeline.demo.show import show_accounts, show_alert, show_campaign
 from pipeline.demo.stages import check_alive, running
 from pipeline.errors import StillwatchError
 from pipeline.ingest.produce import open_sender
@@ -176,23 +176,13 @@ class _Demo:
         )
 
     def show(self, client: ServeClient) -> None:
-        """The suspicious accounts, and the alert as the receiver got it."""
-        rows = self._query(client, "select * from suspicious_accounts order by score desc, account_id")
-        table = Table(title=f"{len(rows)} suspicious accounts, the first 8", title_justify="left")
-        for column in ("account", "score", "campaign", "why"):
-            table.add_column(column, overflow="fold")
-        for row in rows[:8]:
-            table.add_row(row["account_id"], f"{row['score']:.3f}", row["campaign_id"], row["reasons"][0])
-        self.console.print(table)
+        """The suspicious accounts, their campaigns, and the alert as the receiver got it."""
+        show_accounts(self.console, self._query(client, "from suspicious_accounts order by score desc, account_id"))
+        for campaign in self._query(client, "from campaigns order by named_accounts desc, campaign_id limit 3"):
+            show_campaign(self.console, campaign)
         for message in self.receiver.messages[-1:]:
-            self._show_alert(message)
-
-    def _show_alert(self, message: Received) -> None:
-        verdict = "signature verified" if message.verified else f"NOT VERIFIED: {message.error}"
-        self.console.print(f"the alert as the receiver got it ({message.message_id}, {verdict}):")
-        payload = dict(message.payload or {})
-        data = {key: value for key, value in dict(payload.get("data", {})).items() if key != "accounts"}
-        self.console.print_json(json.dumps({"type": payload.get("type"), "data": data}, default=str))
+            show_alert(self.console, message)
+        self.console.print()
 
     def _duplicates(self, client: ServeClient) -> int:
         sql = "select coalesce(sum(duplicates), 0)::bigint as n from pipeline_health"

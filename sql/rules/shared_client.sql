@@ -205,9 +205,9 @@ judged as (
             + 1.5 * greatest(0, 1 - spread) * least(1, greatest(0, (mean_events - 1) / 2))
             + least(1, ln(customers / $min_accounts) / 3)
         )
-        + 2.5 * payment
-        + 2.5 * email
-        + 2.0 * network as log_odds
+        + 2.5 * least(1, 2 * payment)
+        + 2.5 * least(1, 2 * email)
+        + 2.0 * least(1, 2 * network) as log_odds
     from facets
 )
 

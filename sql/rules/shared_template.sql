@@ -207,8 +207,9 @@ judged as (
             + 1.5 * apart * client
             + least(1, ln(customers / $min_accounts) / 3)
         )
-        -- It does not explain that customers who seem to have nothing to do with each other pay or register together.
-        + apart * (2.5 * payment + 2.5 * email + 2.0 * network) as log_odds
+        -- It does not explain that customers who seem to have nothing to do with each other pay or register together. A
+        -- pool hides most of that, so half of the crowd is as good as all of it.
+        + apart * (2.5 * least(1, 2 * payment) + 2.5 * least(1, 2 * email) + 2.0 * least(1, 2 * network)) as log_odds
     from facets
 )
 

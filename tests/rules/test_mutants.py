@@ -35,7 +35,7 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "volumes are not compared": ("+ 1.5 * greatest(0, 1 - spread)", "+ 0.0 * greatest(0, 1 - spread)"),
         "any volumes are similar": ("+ 1.5 * greatest(0, 1 - spread)", "+ 1.5 * greatest(0, 1)"),
         "payments and mail domains are not looked at": (
-            "(2.5 * payment + 2.5 * email + ",
+            "(2.5 * least(1, 2 * payment) + 2.5 * least(1, 2 * email) + ",
             "(0 * payment + 0 * email + ",
         ),
         "one school is several places": ("'network' and not held.largest", "'network'"),
