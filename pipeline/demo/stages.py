@@ -27,7 +27,7 @@ def running(
     logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         broker = stack.enter_context(EmbeddedBroker(log_file=logs / "broker.log"))
-        environ = _environ(data_dir, broker.bootstrap, webhook_url, webhook_secret)
+        environ = demo_environ(data_dir, broker.bootstrap, webhook_url, webhook_secret)
         settings = load(environ=environ).settings
         processes = [stack.enter_context(_process(stage, logs / f"{stage}.log", environ)) for stage in STAGES]
         yield settings, processes
@@ -58,10 +58,20 @@ def _process(stage: str, log: Path, environ: Mapping[str, str]) -> Iterator[subp
             process.wait()
 
 
-def _environ(data_dir: Path, bootstrap: str, webhook_url: str, webhook_secret: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("STILLWATCH_")}
+def demo_environ(data_dir: Path, bootstrap: str, webhook_url: str, webhook_secret: str) -> dict[str, str]:
+    """The environment of the demo's processes: no setting of the user's own pipeline reaches them.
+
+    The settings file they read is ``stillwatch.toml`` in ``data_dir``; made, with nothing set, where it is missing.
+    """
+    config = data_dir.absolute() / "stillwatch.toml"
+    if not config.exists():
+        config.write_text("# Settings of the demo; it reads no other file.\n", encoding="utf-8")
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("STILLWATCH_", "KAFKA_BOOTSTRAP"))
+    }
     return {
         **kept,
+        "STILLWATCH_CONFIG": str(config),
         "STILLWATCH_KAFKA__BOOTSTRAP": bootstrap,
         "STILLWATCH_STORE__PATH": str(data_dir.absolute() / "stillwatch.duckdb"),
         "STILLWATCH_WORKER__DATA_DIR": str(data_dir.absolute() / "worker"),
