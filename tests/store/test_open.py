@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import pytest
 from pipeline.clock import ManualClock
 from pipeline.errors import StoreError, StoreLockedError, StoreVersionError
 from pipeline.store import Store, apply_deltas, fold
-from pipeline.store.migrate import migrations, stored_version
+from pipeline.store.migrate import migrate, migrations, stored_version
+from pipeline.store.verify import verify_file
 from tests.store.made import SETTINGS, START, Event, delta, minutes, rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,20 +72,34 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         assert "install that version" in caught.value.next_step
 
 
-def test_an_older_store_is_migrated_when_it_is_opened_for_writing(tmp_path: Path) -> None:
-    path = tmp_path / "s.duckdb"
+@pytest.mark.parametrize("version", range(1, len(migrations())))
+def test_a_store_of_each_older_version_is_migrated_with_all_it_counted(tmp_path: Path, version: int) -> None:
+    events = [Event(f"a{n % 5}", n * 90, n) for n in range(40)]
+    with opened(tmp_path / "new.duckdb") as store, store.transaction() as tx:
+        apply_deltas(tx, [delta(n, n + 1, [event], committed=n) for n, event in enumerate(events)])
+        fold(tx, watermark=START + timedelta(minutes=30))  # some of it final, some not
+    path = tmp_path / "old.duckdb"
     with duckdb.connect(str(path)) as connection:
-        connection.execute("create table schema_version (version int, name varchar, applied_at timestamptz)")
-        connection.execute("create table meta (key varchar not null, value varchar not null)")
-        connection.execute(migrations()[0].sql)
-        connection.execute("insert into schema_version values (1, 'store', now())")
+        connection.execute("set timezone = 'UTC'")
+        migrate(connection, now=START, place="old", up_to=version)
         connection.execute("create view old_view as select 1 as x")
+        connection.execute(f"attach '{tmp_path / 'new.duckdb'}' as new (read_only)")
+        tables = connection.execute("select table_name from duckdb_tables() where database_name = 'old'").fetchall()
+        columns = "select column_name from duckdb_columns() where database_name = 'old' and table_name = ?"
+        for (table,) in tables:
+            if table not in ("schema_version", "meta"):
+                names = ", ".join(name for (name,) in connection.execute(columns, [table]).fetchall())
+                connection.execute(f"insert into {table} by name select {names} from new.main.{table}")
     with pytest.raises(StoreVersionError, match="older version"):
         opened(path, read_only=True)
     with opened(path) as store:
         assert stored_version(store.connection) == len(migrations())
+        expected = Counter((event.account, int(event.at_s // 60)) for event in events)
+        assert {key: count for key, (count, _) in minutes(store).items()} == expected
+        assert rows(store, "select sum(events)::int, sum(output_tokens)::int from accounts") == [(40, sum(range(40)))]
         assert rows(store, "select count(*) from suspicious_accounts") == [(0,)]
         assert rows(store, "select count(*) from duckdb_views() where view_name = 'old_view'") == [(0,)]
+    assert verify_file(path).events == 40
 
 
 def test_a_second_opener_in_this_process_is_told(tmp_path: Path) -> None:
@@ -183,20 +199,23 @@ def test_a_full_disk_rolls_back_and_goes_on_when_there_is_room(tmp_path: Path) -
                 n += 1
         except StoreError as error:
             print(error)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        try:
+            store.checkpoint()  # after which DuckDB refuses everything
+        except StoreError as error:
+            print("checkpoint:", error)
         try:
             more(store, n)
         except StoreError as error:
-            print("reopen:", error)
-            store.close()
-            store = opened(path)
-            more(store, n)
+            print("again:", error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        more(store, n)
         print("stored", sum(events for events, _ in minutes(store).values()))
         print("expected", (n + 1) * 400)
         """,
         path,
     )
-    assert "the disk is full" in done.stdout, (done.stdout, done.stderr[-3000:])
+    for when in ("", "checkpoint: ", "again: "):
+        assert f"\n{when}{path}: the disk is full" in "\n" + done.stdout, (done.stdout, done.stderr[-3000:])
     stored = re.search(r"stored (\d+)\nexpected (\d+)", done.stdout)
     assert stored, (done.stdout, done.stderr[-3000:])
     assert stored[1] == stored[2]
