@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 import duckdb
@@ -126,11 +127,33 @@ def _fetch(cursor: duckdb.DuckDBPyConnection, max_rows: int) -> Result:
         room = max_rows - rows
         if batch.num_rows > room or size > MAX_RESULT_BYTES:
             kept = batch.slice(0, room if size <= MAX_RESULT_BYTES else 0)
-            return Result(pa.Table.from_batches([*batches, kept], reader.schema), truncated=True)
+            return Result(_table([*batches, kept], reader.schema), truncated=True)
         batches.append(batch)
         rows += batch.num_rows
         size += batch.nbytes
-    return Result(pa.Table.from_batches(batches, reader.schema), truncated=False)
+    return Result(_table(batches, reader.schema), truncated=False)
+
+
+def _table(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+    """The rows with a name of its own for each column: as an object of JSON, one of two of a name would be lost."""
+    for column in schema:
+        if _unnamed(column.type):
+            raise QueryError(
+                f"column {column.name}: fields without names of their own", next_step="name them: {'a': 1, 'b': 2}"
+            )
+    names: list[str] = []
+    for name in schema.names:
+        taken = {*names, *(other for other in schema.names if other != name)}
+        free = (f"{name}_{number}" for number in count(1))
+        names.append(name if name not in names else next(other for other in free if other not in taken))
+    return pa.Table.from_batches(batches, schema).rename_columns(names)
+
+
+def _unnamed(kind: pa.DataType) -> bool:
+    fields = [kind.field(number) for number in range(kind.num_fields)]
+    names = [field.name for field in fields]
+    of_struct = pa.types.is_struct(kind) and (len(set(names)) < len(names) or "" in names)
+    return of_struct or any(_unnamed(field.type) for field in fields)
 
 
 def _told(error: Exception, *, timed_out: bool, timeout_s: float) -> QueryError:

@@ -200,6 +200,16 @@ def test_memory_is_limited(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_no_column_is_lost_for_having_the_name_of_another(store: Store) -> None:
+    sql = "select a.account_id, b.account_id, 1 as account_id_1 from accounts as a, accounts as b limit 1"
+    [row] = ask(store, sql).table.to_pylist()
+    assert list(row) == ["account_id", "account_id_2", "account_id_1"]
+    for unnamed in ("select (1, 2)", "select [row(1, 2)]"):
+        with pytest.raises(QueryError, match="fields without names"):
+            ask(store, unnamed)
+    assert ask(store, "select {'a': 1, 'b': [2]} as x, map {'k': 1} as m").table.num_rows == 1
+
+
 def test_parameters_are_bound_by_name(store: Store) -> None:
     sql = "select events from accounts where account_id = $account"
     assert ask(store, sql, {"account": "a", "unused": 1}).table.to_pylist() == [{"events": 1}]
