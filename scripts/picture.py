@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import sys
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from pipeline.demo import run_demo
 
 TARGET = Path(__file__).resolve().parents[1] / "docs/images/demo.svg"
 WIDTH = 100
-LINES = 44
+LINES = 60
 
 
 def result(printed: Text) -> Text:
@@ -25,14 +26,17 @@ def result(printed: Text) -> Text:
     lines = [line for line in printed.split("\n", allow_blank=True) if not line.plain.startswith("demo: {")]
     while lines and not lines[-1].plain.strip():
         lines.pop()
-    return Text("\n").join(lines[-LINES:])
+    last = lines[-LINES:]
+    begin = next((i for i, line in enumerate(last) if "suspicious accounts" in line.plain), 0)
+    return Text("\n").join(last[begin:])
 
 
 def main() -> int:
     """Run the demo, draw its end; returns the demo's exit code and draws nothing when that is not 0."""
     console = Console(record=True, width=WIDTH, force_terminal=True, color_system="truecolor", file=io.StringIO())
-    with tempfile.TemporaryDirectory() as data_dir:
-        code = run_demo(console, data_dir=Path(data_dir), plain=True, seed=7)
+    # From a directory of its own, so that the paths in the picture are those that a reader sees.
+    with tempfile.TemporaryDirectory() as directory, chdir(directory):
+        code = run_demo(console, data_dir=Path("demo-data"), plain=True, seed=7)
     if code:
         print(console.export_text(), file=sys.stderr)
         return code

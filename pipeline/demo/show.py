@@ -28,14 +28,14 @@ def show_campaign(console: Console, campaign: Mapping[str, Any]) -> None:
 
 
 def show_accounts(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The first of the suspicious accounts, and why each is one of them."""
+    """The first of the suspicious accounts, each with the strongest of its reasons."""
     shown = min(ACCOUNTS, len(rows))
     table = Table(title=f"{len(rows)} suspicious accounts, the first {shown}", title_justify="left")
     table.add_column("account", no_wrap=True)
     table.add_column("score", no_wrap=True)
     table.add_column("why", overflow="fold")
     for row in rows[:shown]:
-        table.add_row(row["account_id"], f"{row['score']:.3f}", escape(" ".join(row["reasons"])))
+        table.add_row(row["account_id"], f"{row['score']:.3f}", escape(row["reasons"][0]))
     console.print(table)
 
 
