@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
-
 import polars as pl
 
+from pipeline.events.ipc import ArrowError, read_frame
 from pipeline.events.native import FIELDS
 
 
@@ -20,12 +19,12 @@ def read_arrow(value: bytes) -> pl.DataFrame:
         ArrowMessageError: it cannot be read.
     """
     try:
-        frame = pl.read_ipc(io.BytesIO(value)) if value.startswith(b"ARROW1") else pl.read_ipc_stream(io.BytesIO(value))
+        frame = read_frame(value)
         known = [name for name in frame.columns if name in FIELDS]
         return frame.select(_as_text(name, frame.schema[name]) for name in known)
-    # Damaged bytes: ComputeError, OSError or, for some, a Rust panic (a BaseException).
-    except (pl.exceptions.PolarsError, OSError, ValueError, pl.exceptions.PanicException) as error:
-        raise ArrowMessageError(f"no Arrow batch of native columns: {type(error).__name__}") from None
+    except (ArrowError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        kind = str(error) if isinstance(error, ArrowError) else type(error).__name__
+        raise ArrowMessageError(f"no Arrow batch of native columns: {kind}") from None
 
 
 def _as_text(name: str, kind: pl.DataType) -> pl.Expr:

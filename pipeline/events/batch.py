@@ -7,6 +7,7 @@ import io
 import polars as pl
 
 from pipeline.errors import CorruptBatchError
+from pipeline.events.ipc import ArrowError, read_frame
 from pipeline.events.schema import EVENTS
 
 EVENTS_VERSION = b"1"
@@ -27,10 +28,9 @@ def decode_events(value: bytes | None, *, topic: str = "", partition: int = -1, 
         CorruptBatchError: the bytes are no Arrow file or its columns are not those of EVENTS.
     """
     try:
-        frame = pl.read_ipc(io.BytesIO(value or b""))
-    # Polars reports damaged Arrow as ComputeError, OSError or, for some bytes, a Rust panic (a BaseException).
-    except (pl.exceptions.PolarsError, OSError, ValueError, pl.exceptions.PanicException) as error:
-        raise CorruptBatchError(topic, partition, offset, f"no Arrow batch: {str(error)[:200]}") from None
+        frame = read_frame(value or b"")
+    except ArrowError as error:
+        raise CorruptBatchError(topic, partition, offset, f"no Arrow batch: {error}") from None
     if frame.schema != EVENTS:
         raise CorruptBatchError(topic, partition, offset, "columns differ from the event schema, version 1")
     return frame

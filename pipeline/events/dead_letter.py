@@ -10,6 +10,7 @@ import polars as pl
 
 from pipeline.config import PrivacySettings
 from pipeline.errors import CorruptBatchError
+from pipeline.events.ipc import ArrowError, read_frame
 from pipeline.events.schema import DEAD_LETTERS
 
 VERSION_HEADER: Final = "stillwatch-dead-letter"
@@ -44,10 +45,9 @@ def decode_dead_letters(value: bytes | None, *, topic: str = "", partition: int 
         CorruptBatchError: the bytes are no Arrow file or its columns are not those of DEAD_LETTERS.
     """
     try:
-        frame = pl.read_ipc(io.BytesIO(value or b""))
-    # Polars reports damaged Arrow as ComputeError, OSError or, for some bytes, a Rust panic (a BaseException).
-    except (pl.exceptions.PolarsError, OSError, ValueError, pl.exceptions.PanicException) as error:
-        raise CorruptBatchError(topic, partition, offset, f"no Arrow batch: {str(error)[:200]}") from None
+        frame = read_frame(value or b"")
+    except ArrowError as error:
+        raise CorruptBatchError(topic, partition, offset, f"no Arrow batch: {error}") from None
     if frame.schema != DEAD_LETTERS:
         raise CorruptBatchError(topic, partition, offset, "columns differ from the dead letters' schema, version 1")
     if frame["reason"].null_count() or frame["seen_at"].null_count():

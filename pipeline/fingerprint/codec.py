@@ -12,6 +12,7 @@ import msgspec
 import polars as pl
 
 from pipeline.errors import CorruptBatchError
+from pipeline.events.ipc import ArrowError, read_frame
 from pipeline.fingerprint.schema import LINKS, PANES, Delta
 
 HEADER = "stillwatch-delta"
@@ -156,9 +157,9 @@ def _decode_header(header: bytes | None) -> PartHeader:
 
 def _decode_table(head: PartHeader, value: bytes | None) -> pl.DataFrame:
     try:
-        frame = pl.read_ipc(io.BytesIO(value or b""))
-    except (pl.exceptions.PolarsError, OSError, ValueError, pl.exceptions.PanicException) as error:
-        raise _PartError(f"no Arrow batch: {str(error)[:200]}") from None
+        frame = read_frame(value or b"")
+    except ArrowError as error:
+        raise _PartError(f"no Arrow batch: {error}") from None
     if frame.schema != _TABLES[head.table]:
         raise _PartError(f"columns differ from those of {head.table}, version {VERSION}")
     if any(column.null_count() for column in frame):

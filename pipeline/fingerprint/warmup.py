@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -14,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline import logs
 from pipeline.config import WorkerSettings
+from pipeline.events.ipc import ArrowError, read_frame
 from pipeline.fingerprint.partition import PartitionState
 
 _COLUMNS = ["event_id", "timestamp", "account_id"]
@@ -88,6 +88,6 @@ async def _read(reader: AIOKafkaConsumer, partition: TopicPartition, start: int,
 
 def _ids(message: Any) -> list[pl.DataFrame]:
     try:
-        return [pl.read_ipc(io.BytesIO(message.value or b""), columns=_COLUMNS)]
-    except (pl.exceptions.PolarsError, OSError, ValueError, pl.exceptions.PanicException):
+        return [read_frame(message.value or b"", columns=_COLUMNS)]
+    except ArrowError:
         return []  # it was reported when its turn came
