@@ -23,6 +23,7 @@ _LINES: Final = pl.Schema({"m": pl.List(_MESSAGE)})
 _PART: Final = pl.Struct({"type": pl.String, "text": pl.String, "content": pl.String, "parts": pl.String})
 _PARTS: Final = pl.Schema({"m": pl.List(_PART)})
 _CALLS: Final = pl.Schema({"m": pl.List(pl.Struct({"id": pl.String}))})
+_LEVELS: Final = 3  # messages, their parts, and what a tool's part holds
 _CALL_TYPES: Final = ("tool_call", "tool_use", "function_call")
 
 # What text says, before it is dropped. `shape` is true where messages are no list of messages.
@@ -62,19 +63,21 @@ def read_text(wire: pl.DataFrame) -> pl.DataFrame:
     return texts.with_columns(pl.when(~nothing).then("system").alias("system")).cast(TEXT)
 
 
-def plain_text(column: pl.Series) -> pl.Series:
-    """Text as it is; of a JSON list of parts or messages the texts, a line each; of one part or message its text."""
+def plain_text(column: pl.Series, levels: int = _LEVELS) -> pl.Series:
+    """Text as it is; of a JSON list of parts or messages the texts, a line each; of one part or message its text.
+
+    Parts may stand in the content of messages, so many levels down; what is nested deeper stays JSON.
+    """
     shaped = column.str.contains(r"^\s*(\[|\{)").fill_null(value=False)
-    if not shaped.any():
+    if not levels or not shaped.any():
         return column
     texts = column.filter(shaped).str.replace_all(r"[\r\n]", " ").str.strip_chars()
     lists = pl.select(pl.when(texts.str.starts_with("[")).then(texts).otherwise(pl.format("[{}]", texts))).to_series()
     read = parse(_wrap(lists), _PARTS)
     parts = unescape(read.columns.with_columns(read.line).explode("m").unnest("m"))
+    inner = plain_text(pl.select(pl.coalesce(parts["content"], parts["parts"])).to_series(), levels - 1)
     joined = (
-        parts.with_columns(
-            _inner(pl.select(pl.coalesce(parts["content"], parts["parts"])).to_series()).alias("content")
-        )
+        parts.with_columns(inner.alias("content"))
         .group_by("line", maintain_order=True)
         .agg(pl.coalesce("text", "content").drop_nulls().str.join("\n").alias("plain"))
     )
@@ -142,12 +145,6 @@ def _messages(column: pl.Series) -> pl.DataFrame:
     for part in (found, lengths, bad):
         joined = joined.join(part, on="at", how="left", maintain_order="left")
     return joined.select(*empty, "tool_calls", pl.col("shape").fill_null(value=False))
-
-
-def _inner(content: pl.Series) -> pl.Series:
-    """The text of parts within a message's content, one level down."""
-    shaped = content.str.contains(r"^\s*\[\s*\{").fill_null(value=False)
-    return plain_text(content) if shaped.any() else content
 
 
 def _wrap(lists: pl.Series) -> pl.Series:

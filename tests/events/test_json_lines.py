@@ -33,10 +33,12 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampl
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=5), st.booleans())
 def test_text_at_the_top_and_nested(pairs: list[tuple[str, str]], ascii_only: bool) -> None:
-    lines = [json.dumps({"t": top, "n": {"k": [inner], inner: 1}}, ensure_ascii=ascii_only) for top, inner in pairs]
+    lines = [
+        json.dumps({"t": top, "n": {"k": [inner], f"_{inner}": 1}}, ensure_ascii=ascii_only) for top, inner in pairs
+    ]
     read = parse(pl.Series(lines), SCHEMA)
     assert read.columns["t"].to_list() == [top for top, _ in pairs]
-    assert [json.loads(value) for value in read.columns["n"]] == [{"k": [inner], inner: 1} for _, inner in pairs]
+    assert [json.loads(value) for value in read.columns["n"]] == [{"k": [inner], f"_{inner}": 1} for _, inner in pairs]
     again = nested(read.columns["n"], pl.Schema({"k": pl.String}))
     assert [json.loads(value) for value in again["k"]] == [[inner] for _, inner in pairs]
 
