@@ -93,6 +93,9 @@ def _required(wire: pl.DataFrame) -> Iterator[_Fault]:
         if name == "account_id":
             # In a gateway's own format nobody forgot a field: the gateway was not told who calls.
             foreign = missing & (wire["source_format"] != "native")
+            spans = foreign & (wire["source_format"] == "otel")
+            detail = "no span around it, no baggage and no resource names an account: see otel.account_attributes"
+            yield _Fault(spans, "no_account", detail)
             yield _Fault(foreign, "no_account", "nothing in it names an account")
         yield _Fault(missing, "missing_field", f"{name} is missing, null or empty")
 

@@ -18,8 +18,10 @@ from pipeline.events.litellm import wire_of_litellm
 from pipeline.events.messages import ITEMS, WHOLE, Refusal, Split, split
 from pipeline.events.openai import wire_of_openai
 from pipeline.events.origin import clients, networks
-from pipeline.events.otel.join import Export, Joined, join
-from pipeline.events.otel.spans import OtlpError, Span, spans_of_json, spans_of_protobuf
+from pipeline.events.otel import genai
+from pipeline.events.otel.join import join
+from pipeline.events.otel.otlp import Wanted
+from pipeline.events.otel.read import read_spans
 from pipeline.events.otel.traces import Traces
 from pipeline.events.pseudonym import pseudonymise, read_key
 from pipeline.events.schema import DEAD_LETTERS, EVENTS, UTC_MICROSECONDS, Decoded
@@ -59,6 +61,7 @@ class Decoder:
         self._settings = settings
         self._key = read_key(settings.privacy)
         self._traces = Traces(settings.otel)
+        self._wanted = Wanted(genai.KEYS | self._traces.names, genai.PREFIXES)
 
     def decode(self, raw: pl.DataFrame, *, now: datetime, hold_after: float | None = None) -> Decoded:
         """Decode a batch (RAW); raises nothing for any content of a message.
@@ -70,11 +73,18 @@ class Decoder:
             return Decoded(EVENTS.to_frame(), DEAD_LETTERS.to_frame())
         rows = raw.with_row_index("row")
         parts = split(rows, self._settings.events)
-        wires = [native.WIRE.to_frame(), *self._json(rows, parts), *self._arrow(rows, parts)]
-        joined = self._spans(rows, parts, wires, hold_after)
+        wires, exports = self._json(rows, parts)
+        wires += self._arrow(rows, parts)
+        spans, unread = read_spans(
+            rows[parts.protobuf].select("row", "value"),
+            exports,
+            self._wanted,
+            self._settings.events.max_events_per_message,
+        )
+        joined = join(spans, rows["received_s"], self._traces, hold_after)
         held = _held(rows, joined.waiting)
         wire = pl.concat([*wires, joined.wire]).sort("row", "item")
-        refused = parts.refused + joined.refused
+        refused = parts.refused + unread
         ignored = joined.ignored
         if held:
             kept = _not_held(rows, held)
@@ -86,10 +96,11 @@ class Decoder:
         dead = self._dead(rows, refused, labels, now)
         return Decoded(events, dead, sum(ignored.values()), held)
 
-    def _json(self, rows: pl.DataFrame, parts: Split) -> list[pl.DataFrame]:
+    def _json(self, rows: pl.DataFrame, parts: Split) -> tuple[list[pl.DataFrame], pl.DataFrame]:
+        """Requests (WIRE), and exports of spans put aside (ITEMS)."""
         items = parts.items
         if items.is_empty():
-            return []
+            return [], items
         read = parse(items["line"], _TOP)
         for line, reason, detail in read.bad.iter_rows():
             row, item, text = items.row(line)
@@ -118,7 +129,7 @@ class Decoder:
         ).to_series()
         kinds = set(kind.unique())
         if kinds == {"native"}:
-            return [native.to_wire(columns, "native")]
+            return [native.to_wire(columns, "native")], items.clear()
         found = []
         if "native" in kinds:
             found.append(native.to_wire(columns.filter(kind == "native"), "native"))
@@ -126,11 +137,7 @@ class Decoder:
             found.append(wire_of_litellm(columns.filter(kind == "litellm").select(ITEMS.names())))
         if "openai" in kinds:
             found.append(wire_of_openai(columns.filter(kind == "openai").select(ITEMS.names())))
-        if "otel" in kinds:
-            # Not requests yet: put aside for the join, marked by their format.
-            spans = columns.filter(kind == "otel")
-            found.append(native.to_wire(spans.select(ITEMS.names()), "otel-json"))
-        return found
+        return found, columns.filter(kind == "otel").select(ITEMS.names())
 
     def _arrow(self, rows: pl.DataFrame, parts: Split) -> list[pl.DataFrame]:
         found = []
@@ -154,31 +161,6 @@ class Decoder:
                 )
                 found.append(native.to_wire(numbered, "native"))
         return found
-
-    def _spans(self, rows: pl.DataFrame, parts: Split, wires: list[pl.DataFrame], hold_after: float | None) -> Joined:
-        messages: list[tuple[int, int, str | bytes]] = [(row, 0, rows.item(row, "value")) for row in parts.protobuf]
-        for position, wire in enumerate(wires):
-            spans = wire.filter(pl.col("source_format") == "otel-json")
-            if not spans.is_empty():
-                messages += spans.select("row", "item", "line").rows()
-                wires[position] = wire.clear()
-        if not messages:
-            return Joined(native.WIRE.to_frame())
-        exports = []
-        next_item: dict[int, int] = {}
-        for row, item, value in sorted(messages, key=lambda one: one[:2]):
-            try:
-                spans_found: list[Span] = spans_of_json(value) if isinstance(value, str) else spans_of_protobuf(value)
-            except OtlpError as error:
-                payload = value.encode() if isinstance(value, str) else None
-                at = item if payload else WHOLE
-                parts.refused.append(Refusal(row, at, error.reason, error.detail, payload))
-                continue
-            # Several exports may share a message: their spans are numbered through.
-            first = next_item.get(row, 0)
-            next_item[row] = first + len(spans_found)
-            exports.append(Export(row, rows.item(row, "received_s") or 0.0, first, spans_found))
-        return join(exports, self._traces, hold_after)
 
     def _judge(self, wire: pl.DataFrame, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Events, and the refused items labelled (_LABELS)."""

@@ -12,17 +12,21 @@ from typing import Any
 
 import polars as pl
 import pytest
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from openai import OpenAI
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from pipeline.config import OtelSettings, Settings
+from pipeline.config import EventSettings, OtelSettings, Settings
 from pipeline.events.decode import Decoder
+from pipeline.events.otel.otlp import Wanted
+from pipeline.events.otel.read import read_spans
+from pipeline.events.otel.traces import Traces
 from pipeline.events.schema import RAW, Decoded
 from tests.events.frames import NOW, decode, raw
 
@@ -277,3 +281,117 @@ def test_a_broken_value_in_one_span_keeps_the_other() -> None:
     assert decoded.dead.select("item", "reason").rows() == [(0, "wrong_type")]
     assert b"Hello there" not in decoded.dead["payload"][0]
     assert decoded.dead["seen_at"][0] == NOW
+
+
+@pytest.mark.parametrize(
+    ("value", "format_name", "reason"),
+    [
+        (b'{"resourceSpans": []}', None, "empty_message"),
+        (b'{"resourceSpans": [{"scopeSpans": [{"spans": []}]}]}', None, "empty_message"),
+        (b"\x0a\x00", None, "empty_message"),
+        (b'{"resourceSpans": 5}', None, "wrong_type"),
+        (b'{"resourceSpans": [{"scopeSpans": [{"spans": 5}]}]}', None, "wrong_type"),
+        (b'{"resourceLogs": []}', "otlp_json", "unknown_format"),
+        (b'{"event_id": "e1"}', "otel", "unknown_format"),
+        (_message(*[_span({}) for _ in range(3)]), None, "too_many_events"),
+    ],
+)
+def test_a_message_without_spans_is_never_silent(value: bytes, format_name: str | None, reason: str) -> None:
+    settings = Settings(events=EventSettings(max_events_per_message=2))
+    decoded = decode(value, settings=settings, format_name=format_name)
+    assert decoded.dead["reason"].to_list() == [reason]
+    assert (decoded.events.height, decoded.ignored) == (0, 0)
+
+
+def _protobuf(*attributes: dict[str, bytes | str], trace_id: bytes = b"t" * 16) -> bytes:
+    """Spans by hand: protobuf's own classes refuse text that is no UTF-8."""
+
+    def field(number: int, value: bytes) -> bytes:
+        size, length = len(value), b""
+        while size > 127:
+            length += bytes([size & 127 | 128])
+            size >>= 7
+        return bytes([number << 3 | 2]) + length + bytes([size]) + value
+
+    spans = b""
+    for number, pairs in enumerate(attributes):
+        told = b"".join(
+            field(9, field(1, key.encode()) + field(2, field(1, value if isinstance(value, bytes) else value.encode())))
+            for key, value in pairs.items()
+        )
+        start = b"\x39" + (1767225600 * 10**9).to_bytes(8, "little")
+        spans += field(2, field(1, trace_id) + field(2, bytes([number + 1]) * 8) + start + told)
+    return field(1, field(2, spans))
+
+
+CALL: dict[str, bytes | str] = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "user.id": "a"}
+
+
+def test_an_attribute_cut_within_a_letter_spoils_nothing() -> None:
+    decoded = decode(
+        _protobuf({**CALL, "gen_ai.prompt": "caf\u00e9".encode()[:-1]}, {**CALL, "user.id": b"\xff"}, CALL)
+    )
+    assert decoded.dead.rows(named=True) == []
+    assert decoded.events["account_id"].to_list() == ["a", "\\xff", "a"]
+    assert decoded.events["prompt_hash"].null_count() == 2
+
+
+def test_spans_without_a_trace_are_strangers_to_each_other() -> None:
+    server = _span({"user.id": "other"}, traceId="", spanId="", kind=2)
+    call = _span({name: value for name, value in CURRENT.items() if name != "user.id"}, traceId="", spanId="")
+    decoded = decode(_message(server, call))
+    assert decoded.events.is_empty()
+    assert decoded.dead.select("item", "reason").rows() == [(1, "missing_field")]
+
+
+@pytest.mark.parametrize("circle", [False, True])
+def test_the_nearest_span_around_a_call_tells_first(circle: bool) -> None:
+    bare = {name: value for name, value in CURRENT.items() if name != "user.id"}
+    far = {"user.id": "far", "client.address": "203.0.113.9"}
+    spans = [
+        _span(bare, spanId="00000000000000a1", parentSpanId="00000000000000a2"),
+        _span({"user.id": "near"}, spanId="00000000000000a2", parentSpanId="00000000000000a3"),
+        _span(far, spanId="00000000000000a3", parentSpanId="00000000000000a1" if circle else ""),
+    ]
+    (event,) = decode(*(_message(span) for span in spans)).events.rows(named=True)
+    assert (event["account_id"], event["ip"]) == ("near", "203.0.113.9")
+
+
+def test_what_is_remembered_of_traces_is_bounded() -> None:
+    traces = Traces(OtelSettings(join_max_spans=3))
+    wanted = Wanted(traces.names, ())
+    for number in range(8):
+        span = _span({"user.id": "a"}, traceId=f"{number // 2:032x}", spanId=f"{number + 1:016x}")
+        export, _ = read_spans(
+            pl.DataFrame(schema={"row": pl.UInt32, "value": pl.Binary}),
+            pl.DataFrame({"row": [0], "item": [0], "line": [_message(span).decode()]}),
+            wanted,
+            10,
+        )
+        traces.add(export)
+        traces.forget()
+        assert traces.size <= 3
+
+
+def test_an_old_span_tells_how_it_ended() -> None:
+    old = {"gen_ai.system": "acme", "gen_ai.request.model": "m", "user.id": "a"}
+    (event,) = decode(_message(_span({**old, "gen_ai.completion.0.finish_reason": "length"}))).events.rows(named=True)
+    assert event["finish_reason"] == "length"
+
+
+def test_structured_messages_are_read_in_both_encodings() -> None:
+    said = {"arrayValue": {"values": [{"kvlistValue": {"values": [
+        {"key": "role", "value": {"stringValue": "user"}}, {"key": "content", "value": {"stringValue": 'Say "hi"'}},
+    ]}}]}}  # fmt: skip
+    span = _span({name: value for name, value in CURRENT.items() if name != "gen_ai.input.messages"})
+    span["attributes"].append({"key": "gen_ai.input.messages", "value": said})
+    value = _message(span)
+    data = json.loads(value)
+    for name, size in (("traceId", 16), ("spanId", 8)):
+        one = data["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+        one[name] = base64.b64encode(bytes.fromhex(one[name])[:size]).decode()
+    packed = ParseDict(data, TracesData()).SerializeToString()
+    both = decode(value, packed)
+    assert both.dead.rows(named=True) == []
+    assert both.events["prompt_chars"].to_list() == [8, 8]
+    assert both.events[0].equals(both.events[1])

@@ -67,6 +67,7 @@ def test_duckdb_is_pinned_exactly() -> None:
 
 def test_every_dependency_is_used() -> None:
     modules = {"kafka-python": "kafka", "faust-streaming": "faust", "opentelemetry-proto": "opentelemetry.proto"}
+    modules |= {"protobuf": "google.protobuf"}
     modules |= {"pyyaml": "yaml", "polars-hash": "polars_hash", "prompt-toolkit": "prompt_toolkit"}
     text = "\n".join(
         path.read_text(encoding="utf-8") for room in ("pipeline", "benchmarks") for path in (ROOT / room).rglob("*.py")
