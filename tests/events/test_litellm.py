@@ -5,6 +5,7 @@
 import contextlib
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,6 +52,10 @@ def _payload(keeper: _Keeper, **arguments: Any) -> bytes:
             metadata={"user_api_key_team_id": "team_1", "user_api_key_user_id": "user_1", "user_api_key_hash": "key_3"},
             **arguments,
         )
+    return _logged(keeper)
+
+
+def _logged(keeper: _Keeper) -> bytes:
     for _ in range(200):  # the logger works behind the call
         if keeper.payloads:
             break
@@ -91,3 +96,50 @@ def test_no_customer_is_no_account() -> None:
     )
     decoded = Decoder(Settings()).decode(raw(value), now=NOW)
     assert decoded.dead["reason"].to_list() == ["no_account"]
+
+
+SENDER = {"user_api_key_team_id": "team_1", "user_api_key_hash": "key_3"}
+ASKED = [{"role": "user", "content": "How far?"}]
+
+
+def _streamed() -> None:
+    for _ in litellm.completion(model="gpt-4o", messages=ASKED, stream=True, mock_response="Far away", metadata=SENDER):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (_streamed, {"operation": "chat", "stream": True, "finish_reason": "stop", "response_chars": 8}),
+        (
+            lambda: litellm.completion(
+                model="gpt-4o", messages=ASKED, mock_response="Far", tools=[{"type": "function"}], metadata=SENDER
+            ),
+            {"operation": "chat", "tool_count": 1, "prompt_chars": 8},
+        ),
+        (
+            lambda: litellm.embedding(
+                model="text-embedding-3-small", input=["a", "b"], mock_response=[0.1, 0.2], metadata=SENDER
+            ),
+            {"operation": "embedding", "prompt_chars": 2, "output_tokens": 0},
+        ),
+        (
+            lambda: litellm.responses(model="gpt-4o", input="How far?", mock_response="Far", metadata=SENDER),
+            {"operation": "chat", "prompt_chars": 8, "response_chars": 3},
+        ),
+        (
+            lambda: litellm.text_completion(
+                model="gpt-3.5-turbo-instruct", prompt="How far?", mock_response="Far", metadata=SENDER
+            ),
+            {"operation": "completion", "prompt_chars": 8, "response_chars": 3, "finish_reason": "stop"},
+        ),
+    ],
+    ids=["streamed", "tools", "embedding", "responses", "text completion"],
+)
+def test_every_kind_of_call(keeper: _Keeper, call: Callable[[], object], expected: dict[str, Any]) -> None:
+    call()
+    decoded = Decoder(Settings()).decode(raw(_logged(keeper)), now=datetime.now(UTC))
+    assert decoded.dead.rows(named=True) == []
+    (event,) = decoded.events.rows(named=True)
+    assert {name: event[name] for name in expected} == expected
+    assert (event["status"], event["account_id"], event["api_key_id"]) == (200, "team_1", "key_3")
