@@ -40,7 +40,8 @@ chaos: $(STAMP) ## SIGKILL at random, KILLS times (50), over Apache Kafka; SEED 
 	STILLWATCH_CHAOS_KILLS=$(KILLS) STILLWATCH_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -m chaos -s
 
 .PHONY: bench
-bench: $(STAMP) ## the speed of each stage and end to end, on this machine
+bench: $(STAMP) ## the speed of each stage and end to end, over Apache Kafka on this machine
+	scripts/fetch-kafka.sh
 	$(BIN)/python -m benchmarks
 
 .PHONY: lint

@@ -1,4 +1,4 @@
-"""The load of the benchmark: metadata-only events of about 480 bytes, 20,000 keys by Zipf, event time moving on."""
+"""The load of the benchmark: metadata-only events of about 480 bytes, as a gateway sends them without text."""
 
 from __future__ import annotations
 
@@ -6,27 +6,40 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 KEYS = 20_000
 
 
 def load(
-    events: int, *, seed: int = 1, chunk: int = 100_000, span: timedelta = timedelta(minutes=10)
+    events: int, *, first: int = 0, chunk: int = 100_000, span: timedelta = timedelta(minutes=10)
 ) -> Iterator[list[bytes]]:
-    """Yield ``events`` events as JSON messages in chunks; their times end now and cover ``span``."""
+    """Yield ``events`` events as JSON messages, in chunks: keys by Zipf, times that end now and cover ``span``.
+
+    They are numbered from ``first`` on: two loads with different numbers share no event id.
+    """
     start = datetime.now(UTC) - span
-    source = np.random.default_rng(seed)
-    for first in range(0, events, chunk):
-        count = min(chunk, events - first)
-        yield _chunk(source, first, count, start, span / events)
+    step_us = span.total_seconds() * 1e6 / events
+    source = np.random.default_rng(first)
+    for done in range(0, events, chunk):
+        number = np.arange(done, min(done + chunk, events))
+        key = (source.zipf(1.2, len(number)) - 1) % KEYS
+        yield messages(number + first, key, start, (number * step_us).astype(np.int64), source)
 
 
-def _chunk(source: np.random.Generator, first: int, count: int, start: datetime, step: timedelta) -> list[bytes]:
-    key = (source.zipf(1.2, count) - 1) % KEYS
-    number = np.arange(first, first + count)
-    frame = pl.DataFrame({"number": number, "key": key, "random": source.integers(0, 1 << 30, count)})
-    when = pl.lit(start) + pl.duration(microseconds=pl.col("number") * round(step.total_seconds() * 1e6))
+def messages(
+    number: npt.NDArray[np.int64],
+    key: npt.NDArray[np.int64],
+    start: datetime,
+    after_us: npt.NDArray[np.int64],
+    source: np.random.Generator,
+) -> list[bytes]:
+    """One JSON event a number: of account ``key``, at ``start`` and so many µs; sizes and addresses from ``source``."""
+    frame = pl.DataFrame(
+        {"number": number, "key": key, "after": after_us, "random": source.integers(0, 1 << 30, len(number))}
+    )
+    when = pl.lit(start) + pl.duration(microseconds="after")
     padded = pl.col("key").cast(pl.String).str.zfill(8)
     events = frame.select(
         event_id=pl.format("req_01hx7k3b9m{}", pl.col("number").cast(pl.String).str.zfill(12)),
@@ -47,7 +60,7 @@ def _chunk(source: np.random.Generator, first: int, count: int, start: datetime,
         max_tokens=pl.lit(4096),
         stream=pl.lit(value=True),
         message_count=pl.col("random") % 9 + 1,
-        ip=pl.format("10.{}.{}.{}", pl.col("key") % 250, pl.col("key") // 250, pl.col("random") % 4),
+        ip=pl.format("10.{}.{}.{}", pl.col("key") % 250, pl.col("key") // 250 % 250, pl.col("random") % 4),
         user_agent=pl.lit("openai-python/1.99.1"),
     )
     return [line.encode() for line in events.select(pl.struct(pl.all()).struct.json_encode()).to_series().to_list()]

@@ -1,0 +1,120 @@
+"""From an event's sending to its being seen by SQL, at a steady rate, with default settings; what serve holds then.
+
+Ten times a second one event of an account of its own goes out among the others; a reader asks for those accounts in
+`fingerprints_1m`, as an analyst would, until it sees them. Sender, reader, broker and stages share the machine.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+import psutil
+from kafka import KafkaProducer
+
+from benchmarks.load import messages
+from pipeline.serve.client import ServeClient
+from tests.chaos.harness import Pipeline
+
+TICKS_PER_S: Final = 10
+ASK_EVERY_S: Final = 0.1  # what a figure may be too large by
+GIVE_UP_AFTER_S: Final = 60.0
+_ASK: Final = """
+select distinct entity_id from fingerprints_1m
+where kind = 'account' and entity_id in (select unnest($ids::varchar[])) and window_start >= $since::timestamptz
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Seconds from sending to SQL; MB of serve; cores that the three stages used together."""
+
+    events_per_s: float
+    accounts: int
+    probes: int
+    p50_s: float
+    p99_s: float
+    longest_s: float
+    serve_peak_mb: float
+    stages_cores: float
+
+
+@dataclass(slots=True)
+class _Sender:
+    """Sends at a steady rate from a thread of its own; ``sent_s`` says when each probe went out."""
+
+    pipeline: Pipeline
+    rate: int
+    seconds: int
+    accounts: int
+    sent_s: dict[str, float] = field(default_factory=dict)
+    took_s: float = 0.0
+
+    def run(self) -> None:
+        """Send everything, confirmed."""
+        producer = KafkaProducer(
+            bootstrap_servers=self.pipeline.bootstrap, acks="all", compression_type="lz4", linger_ms=5
+        )
+        source = np.random.default_rng(1)
+        begun = time.monotonic()
+        each = self.rate // TICKS_PER_S
+        futures = []
+        for tick in range(self.seconds * TICKS_PER_S):
+            number = np.arange(tick * each, (tick + 1) * each)
+            # In turn, so that all accounts are active; the first of each tick is the one that is waited for.
+            key = number % self.accounts
+            key[0] = self.accounts + tick
+            batch = messages(number, key, datetime.now(UTC), np.zeros(each, dtype=np.int64), source)
+            time.sleep(max(0.0, begun + tick / TICKS_PER_S - time.monotonic()))
+            self.sent_s[f"acct_{self.accounts + tick:08d}"] = time.monotonic()
+            futures = [
+                producer.send(self.pipeline.requests, value=value, partition=(tick + row) % self.pipeline.partitions)
+                for row, value in enumerate(batch)
+            ]
+        for future in futures:
+            future.get(60)
+        producer.close()
+        self.took_s = time.monotonic() - begun
+
+
+def measure_visible(
+    pipeline: Pipeline, client: ServeClient, *, rate: int = 10_000, seconds: int = 60, accounts: int = 100_000
+) -> Visible:
+    """Send and look; all stages run."""
+    processes = [psutil.Process(pid) for pid in pipeline.pids("ingest", "worker", "serve")]
+    before_s = sum(sum(process.cpu_times()[:2]) for process in processes)
+    since = datetime.now(UTC).replace(second=0, microsecond=0).isoformat()
+    sender = _Sender(pipeline, rate, seconds, accounts)
+    thread = threading.Thread(target=sender.run, daemon=True)
+    begun = time.monotonic()
+    thread.start()
+    waited: dict[str, float] = {}
+    peak_mb = 0.0
+    while thread.is_alive() or len(waited) < len(sender.sent_s):
+        asked_s = time.monotonic()
+        open_probes = [name for name in list(sender.sent_s) if name not in waited]
+        oldest_s = min((sender.sent_s[name] for name in open_probes), default=asked_s)
+        if asked_s - oldest_s > GIVE_UP_AFTER_S:
+            raise SystemExit(f"an event sent {asked_s - oldest_s:.0f} s ago is not in the store")
+        seen = client.query(_ASK, {"ids": open_probes, "since": since}, max_rows=10_000, timeout_s=30)
+        now_s = time.monotonic()
+        waited |= {name: now_s - sender.sent_s[name] for name in map(str, seen.table.column("entity_id").to_pylist())}
+        peak_mb = max(peak_mb, processes[-1].memory_info().rss / 1e6)
+        time.sleep(max(0.0, asked_s + ASK_EVERY_S - now_s))
+    took_s = time.monotonic() - begun
+    cores = (sum(sum(process.cpu_times()[:2]) for process in processes) - before_s) / took_s
+    p50_s, p99_s = np.quantile(list(waited.values()), [0.5, 0.99])
+    return Visible(
+        events_per_s=rate * seconds / sender.took_s,
+        accounts=accounts,
+        probes=len(waited),
+        p50_s=float(p50_s),
+        p99_s=float(p99_s),
+        longest_s=max(waited.values()),
+        serve_peak_mb=peak_mb,
+        stages_cores=cores,
+    )
