@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from typing import Protocol
 
 import pytest
+import structlog
 
 from pipeline.broker import EmbeddedBroker
 from tests.kafka.server import KafkaServer, fetch, missing
@@ -17,6 +19,16 @@ class HasBootstrap(Protocol):
 
     @property
     def bootstrap(self) -> str: ...
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """A command that ran inside a test leaves loggers to a stream that is gone with it: each test has its own."""
+    handlers, level = logging.root.handlers, logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -6,24 +6,13 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from pipeline import logs
 from pipeline.config import LogSettings
 
 PROMPT = "the text of a prompt"
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    handlers, level = logging.root.handlers, logging.root.level
-    yield
-    structlog.reset_defaults()
-    logging.root.handlers = handlers
-    logging.root.setLevel(level)
 
 
 def nothing_in(prompt: str) -> float:
