@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import polars as pl
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError, KafkaTimeoutError, OffsetOutOfRangeError
 
 from pipeline import logs
 from pipeline.clock import Clock
@@ -28,6 +29,8 @@ from pipeline.fingerprint.publish import Publisher
 from pipeline.fingerprint.schema import Delta
 from pipeline.fingerprint.warmup import side_reader, warm_up
 from pipeline.metrics import Metrics
+
+_RETRY_S = 0.5
 
 log = logs.get("worker")
 
@@ -110,10 +113,27 @@ class Assignment:
         return [partition.partition for partition in found]
 
     async def open(self, number: int) -> None:
-        """Find where the partition stands and refill its memory of ids; batches wait for it."""
+        """Find where the partition stands and refill its memory of ids; batches wait for it.
+
+        Tries again while the broker is away and the partition is ours.
+
+        Raises:
+            KafkaError: the broker answers, and refuses.
+        """
         slot = self._slots.get(number)
-        if slot is None:
-            return
+        while slot is not None and not slot.revoked:
+            try:
+                await self._open(slot)
+            except (KafkaError, OSError) as error:  # a time-out is an OSError
+                if not _passes(error):
+                    raise
+                log.warning("open_retry", partition=number, error=type(error).__name__, detail=str(error)[:200])
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    async def _open(self, slot: _Slot) -> None:
+        number = slot.partition.partition
         committed, earliest = await self._group.committed_position(slot.partition)
         # Where the log begins behind the committed offset, events are lost: the delta then begins there, so that the
         # hole shows. In between, transaction markers make none.
@@ -125,6 +145,8 @@ class Assignment:
                 warmed = await warm_up(
                     reader, slot.partition, state, self._settings.worker, end=start, earliest=earliest
                 )
+        if slot.revoked:
+            return
         slot.committed = slot.acknowledged = start
         slot.state = state
         slot.opened.set()
@@ -213,6 +235,11 @@ class Assignment:
     def _show_pending(self) -> None:
         pending = sum(slot.state.pending_events for slot in self._slots.values() if slot.state is not None)
         self._metrics.set("worker_pending_events", pending)
+
+
+def _passes(error: KafkaError | OSError) -> bool:
+    """Whether trying again may help: the broker was away, or the log's beginning moved while it was read."""
+    return isinstance(error, OSError | KafkaTimeoutError | OffsetOutOfRangeError) or bool(error.retriable)
 
 
 def dead_letter(error: CorruptBatchError, value: bytes | None, clock: Clock, *, keep_bytes: int) -> bytes:
