@@ -74,11 +74,13 @@ def ingest(ctx: typer.Context, config: ConfigOption = None, parent: ParentOption
     chosen, stop = _begin(ctx, config, parent, "ingest")
     from pipeline.clock import SystemClock  # noqa: PLC0415
     from pipeline.ingest import run_ingest  # noqa: PLC0415
+    from pipeline.ingest.garbage import collect_seldom  # noqa: PLC0415
     from pipeline.metrics import Metrics, expose  # noqa: PLC0415
 
     metrics = Metrics()
     if chosen.metrics.listen is not None:
         expose(metrics, chosen.metrics.listen)
+    collect_seldom()
     run_ingest(chosen, clock=SystemClock(), metrics=metrics, stop=stop)
 
 
