@@ -104,7 +104,7 @@ _MEANINGS: Final[tuple[tuple[str, type[StoreError], str, str], ...]] = (
         "make room; nothing was lost, Kafka has it",
     ),
     (
-        r"Out of Memory|failed to (?:pin block|allocate data)",
+        r"Out of Memory|failed to (?:pin|allocate)|could not allocate",  # a commit's error is of another class
         StoreError,
         "out of memory",
         "raise store.memory_limit_mb, or make room for its .tmp",

@@ -18,6 +18,7 @@ import pytest
 from pipeline.clock import ManualClock
 from pipeline.errors import StoreError, StoreLockedError, StoreVersionError
 from pipeline.store import Store, apply_deltas, fold
+from pipeline.store.connection import explained
 from pipeline.store.migrate import migrate, migrations, stored_version
 from pipeline.store.verify import verify_file
 from tests.store.made import SETTINGS, START, Event, delta, minutes, rows
@@ -262,3 +263,15 @@ def test_killed_while_folding_nothing_of_it_happened(tmp_path: Path) -> None:
         with store.transaction() as tx:
             assert fold(tx, watermark=START + timedelta(days=1)).rows > 0
         assert minutes(store) == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Out of Memory Error: could not allocate block of size 16.0 KiB (98.8 MiB/96.0 MiB used)",
+        "TransactionContext Error: Failed to commit: failed to pin block of size 256.0 KiB (97.7 MiB/96.0 MiB used)",
+        "TransactionContext Error: Failed to commit: could not allocate block of size 256.0 KiB (96.0 MiB/96.0 MiB used)",
+    ],
+)
+def test_short_memory_is_told_as_such_whatever_duckdb_was_doing(text: str) -> None:
+    assert "out of memory" in explained(duckdb.Error(text), None).message
