@@ -270,7 +270,7 @@ def test_killed_while_folding_nothing_of_it_happened(tmp_path: Path) -> None:
     [
         "Out of Memory Error: could not allocate block of size 16.0 KiB (98.8 MiB/96.0 MiB used)",
         "TransactionContext Error: Failed to commit: failed to pin block of size 256.0 KiB (97.7 MiB/96.0 MiB used)",
-        "TransactionContext Error: Failed to commit: could not allocate block of size 256.0 KiB (96.0 MiB/96.0 MiB used)",
+        "TransactionContext Error: Failed to commit: could not allocate block of size 4.0 KiB (96.0 MiB/96.0 MiB used)",
     ],
 )
 def test_short_memory_is_told_as_such_whatever_duckdb_was_doing(text: str) -> None:
