@@ -21,6 +21,7 @@ from pipeline.rules.load import load_rules
 from pipeline.serve.intake import Intake
 from pipeline.serve.step import Stepper
 from pipeline.store import Store, next_offsets
+from pipeline.store.connection import interruptible
 
 CHUNK_BYTES = 16_777_216
 _TOPIC = "analyze"  # the name that the file's own log of what it took in has in the store
@@ -44,6 +45,7 @@ class AnalyzeResult:
         )
 
 
+@interruptible()
 def analyze(
     paths: Sequence[Path],
     store_path: Path,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,18 @@ from pipeline.errors import StoreError, StoreLockedError, StoreVersionError
 
 _LOCKED: Final = re.compile(r"Conflicting lock is held in (.*?) \(PID (\d+)\)")
 MAX_TEMP_MB: Final = 8192
+_INTERRUPTED: Final = "Query interrupted"  # what DuckDB makes of a KeyboardInterrupt that it meets inside a query
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """A Ctrl-C that meets DuckDB inside a statement of the block is a KeyboardInterrupt, as it is anywhere else."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) == _INTERRUPTED:
+            raise KeyboardInterrupt from error
+        raise
 
 
 def connect(path: Path | None, settings: StoreSettings, *, read_only: bool) -> duckdb.DuckDBPyConnection:

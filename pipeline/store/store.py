@@ -7,19 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Self
 
 import duckdb
 
 from pipeline.clock import Clock
 from pipeline.config import StoreSettings
 from pipeline.errors import StoreError, StoreLockedError, StoreVersionError
-from pipeline.store.connection import connect, explained, lock
+from pipeline.store.connection import connect, explained, interruptible, lock
 from pipeline.store.migrate import check_version, migrate, migrations, stored_version
 from pipeline.store.readers import Readers
 from pipeline.store.transaction import Transaction
-
-_INTERRUPTED: Final = "Query interrupted"  # what DuckDB makes of a KeyboardInterrupt that it meets inside a query
 
 
 class Store:
@@ -96,19 +94,16 @@ class Store:
         assert not self._in_transaction, "transactions do not nest"
         self._in_transaction = True
         try:
-            self._begin()
-            try:
-                yield Transaction(self.connection, self.clock.now())
-            except BaseException:
-                self._roll_back()
-                raise
-            self._commit()
+            with interruptible():
+                self._begin()
+                try:
+                    yield Transaction(self.connection, self.clock.now())
+                except BaseException:
+                    self._roll_back()
+                    raise
+                self._commit()
         except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
             raise self._explained(error) from error
-        except RuntimeError as error:
-            if str(error) == _INTERRUPTED:
-                raise KeyboardInterrupt from error
-            raise
         finally:
             self._in_transaction = False
 
