@@ -32,6 +32,8 @@ from pipeline.store.backup import backup
 from pipeline.store.upkeep import Upkeep
 
 HEALTH_EVERY_S = 1.0
+# Deltas are ten to thirty times as large in memory: what comes of all partitions at once is one transaction.
+PARTITION_FETCH_BYTES = 2_097_152
 RETRY_AFTER_S = 2.0  # a full disk is looked at again so often
 
 _log = logs.get("serve")
@@ -233,8 +235,7 @@ def _consumer(settings: Settings) -> KafkaConsumer:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
-        max_partition_fetch_bytes=8_388_608,
-        fetch_max_bytes=67_108_864,
+        max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
     )
 
 
