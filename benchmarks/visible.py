@@ -21,7 +21,7 @@ from pipeline.serve.client import ServeClient
 from tests.chaos.harness import Pipeline
 
 TICKS_PER_S: Final = 10
-ASK_EVERY_S: Final = 0.1  # what a figure may be too large by
+ASK_EVERY_S: Final = 0.5  # what a figure may be too large by; oftener, the questions are the load
 GIVE_UP_AFTER_S: Final = 60.0
 _ASK: Final = """
 select distinct entity_id from fingerprints_1m
@@ -61,10 +61,12 @@ class _Sender:
         )
         source = np.random.default_rng(1)
         begun = time.monotonic()
-        each = self.rate // TICKS_PER_S
-        futures = []
+        sent, futures = 0, []
         for tick in range(self.seconds * TICKS_PER_S):
-            number = np.arange(tick * each, (tick + 1) * each)
+            # Independent requests, as of many customers: an even beat would be one large pool of workers to the rules.
+            each = int(source.poisson(self.rate / TICKS_PER_S))
+            number = np.arange(sent, sent + each)
+            sent += each
             # In turn, so that all accounts are active; the first of each tick is the one that is waited for.
             key = number % self.accounts
             key[0] = self.accounts + tick
