@@ -16,7 +16,7 @@ from pipeline.fingerprint.schema import PANE_S
 from pipeline.store.move import Portion, move, portions
 from pipeline.store.transaction import Transaction
 
-CHUNK_ROWS: Final = 250_000  # moved in a transaction, about: half a second
+CHUNK_ROWS: Final = 80_000  # moved in a transaction, about
 MAX_UNFOLDED_ROWS: Final = 10_000_000  # above it, rows of panes that are not over move too
 _FOR_EVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
