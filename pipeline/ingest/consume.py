@@ -6,13 +6,14 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import polars as pl
-from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka import ConsumerRebalanceListener
 from kafka.structs import TopicPartition
 
 from pipeline import logs
 from pipeline.broker import kafka_options
 from pipeline.clock import Clock
 from pipeline.config import Settings
+from pipeline.ingest.compiled import CompiledConsumer
 from pipeline.ingest.pending import Source
 from pipeline.ingest.records import size_bytes, to_raw
 
@@ -41,7 +42,7 @@ class Member:
         self._poll_timeout_ms = settings.ingest.poll_timeout_ms
         self._message_bytes = float(FIRST_GUESS_BYTES)
         session_ms = int(settings.kafka.session_timeout_s * 1000)
-        self.consumer = KafkaConsumer(
+        self.consumer = CompiledConsumer(
             **kafka_options(settings.kafka),
             group_id=settings.ingest.group,
             isolation_level="read_committed",
