@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaError
 
 from pipeline import logs
+from pipeline.broker.probe import has_transactions
 from pipeline.config import Settings
 from pipeline.errors import BrokerUnavailableError
 from pipeline.faults import hit
@@ -40,7 +41,8 @@ class Publisher:
         self._timeout_ms = round(settings.kafka.request_timeout_s * 1000)
         self._producer: AIOKafkaProducer | None = None
         self._remaking = asyncio.Lock()
-        self._idempotent: bool | None = {"on": True, "off": False}.get(settings.kafka.transactions)
+        self._settings = settings
+        self._idempotent = False
 
     async def start(self) -> None:
         """Connect.
@@ -49,6 +51,7 @@ class Publisher:
             BrokerUnavailableError: no broker answers.
         """
         try:
+            self._idempotent = await asyncio.to_thread(has_transactions, self._settings)
             self._producer = await self._made()
         except (KafkaError, OSError) as error:
             raise BrokerUnavailableError(
@@ -64,7 +67,7 @@ class Publisher:
 
     async def send_delta(self, delta: Delta, *, ours: Callable[[], bool]) -> bool:
         """Send all parts in order; True when the broker has them all, False when ``ours`` says no meanwhile."""
-        parts = encode_delta(delta, max_bytes=self._part_bytes)
+        parts = await asyncio.to_thread(encode_delta, delta, max_bytes=self._part_bytes)
 
         async def attempt(producer: AIOKafkaProducer) -> None:
             rest = []
@@ -125,29 +128,12 @@ class Publisher:
                 log.warning("broker_away", error=type(error).__name__)
 
     async def _made(self) -> AIOKafkaProducer:
-        if self._idempotent is not None:
-            return await self._connected(idempotent=self._idempotent)
-        idempotent = True
-        try:
-            producer = await self._connected(idempotent=idempotent)
-        except KafkaConnectionError:
-            raise
-        except KafkaError as error:
-            if error.retriable:
-                raise
-            # The embedded broker gives out no producer ids. aiokafka has one request a partition in flight, so order
-            # holds all the same; a part sent twice is refused by whoever reads.
-            log.warning("producer_not_idempotent", error=type(error).__name__)
-            idempotent = False
-            producer = await self._connected(idempotent=idempotent)
-        self._idempotent = idempotent
-        return producer
-
-    async def _connected(self, *, idempotent: bool) -> AIOKafkaProducer:
+        # The embedded broker gives out no producer ids. aiokafka has one request a partition in flight, so order holds
+        # all the same; a part sent twice is refused by whoever reads.
         producer = AIOKafkaProducer(
             **self._options,
             acks="all",
-            enable_idempotence=idempotent,
+            enable_idempotence=self._idempotent,
             max_request_size=max(self._topics.max_message_bytes * 2, 1_048_576),
             request_timeout_ms=self._timeout_ms,
         )
