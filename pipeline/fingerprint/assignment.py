@@ -3,15 +3,19 @@
 The order of each emission, which is the promise "every event counts once": delta built → all its parts confirmed by
 the broker → acknowledged → offset committed. What was not emitted when a partition is revoked is dropped: it comes
 again, to whoever has the partition then, from the committed offset.
+
+Each partition has a task of its own, so that one decodes while another waits for the broker; what takes time is done
+in threads (Arrow, Polars and NumPy let go of the interpreter), and never two things of one partition at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import polars as pl
 from aiokafka import TopicPartition
@@ -30,7 +34,11 @@ from pipeline.fingerprint.schema import Delta
 from pipeline.fingerprint.warmup import side_reader, warm_up
 from pipeline.metrics import Metrics
 
-_RETRY_S = 0.5
+_RETRY_S: Final = 0.5
+_WAITING: Final = 2  # batches a partition that are decoded while one is added; Faust keeps more before them
+_THREADS: Final = 2
+
+_Made = TypeVar("_Made")
 
 log = logs.get("worker")
 
@@ -51,6 +59,15 @@ class Group(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """One message, and its events once a thread has decoded them."""
+
+    offset: int
+    value: bytes | None
+    events: asyncio.Future[pl.DataFrame]
+
+
 @dataclass(slots=True)
 class _Slot:
     """One partition in one generation."""
@@ -58,7 +75,7 @@ class _Slot:
     partition: TopicPartition
     generation: int
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # one emission at a time, and none while a batch goes in
-    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: asyncio.Queue[_Message | None] = field(default_factory=lambda: asyncio.Queue(_WAITING))
     state: PartitionState | None = None
     committed: int = 0
     acknowledged: int = 0
@@ -94,7 +111,12 @@ class Assignment:
         self._clock = clock
         self._metrics = metrics
         self._slots: dict[int, _Slot] = {}
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="panes")
         self.draining = False
+
+    def close(self) -> None:
+        """End the threads; nothing is taken in afterwards."""
+        self._threads.shutdown(cancel_futures=True)
 
     def revoke(self, partitions: Iterable[int]) -> None:
         """Drop what these partitions have not emitted; nothing more is sent for them."""
@@ -102,20 +124,22 @@ class Assignment:
             slot = self._slots.pop(number, None)
             if slot is not None:
                 slot.revoked = True
-                slot.opened.set()
+                while not slot.waiting.empty():
+                    slot.waiting.get_nowait()
+                slot.waiting.put_nowait(None)  # ends its task
 
     def assign(self, partitions: Iterable[TopicPartition], generation: int) -> list[int]:
-        """These partitions are ours in ``generation``; each is to be opened next."""
+        """These partitions are ours in ``generation``; each is to be ``run`` next."""
         found = list(partitions)
         self.revoke([partition.partition for partition in found])
         for partition in found:
             self._slots[partition.partition] = _Slot(partition, generation)
         return [partition.partition for partition in found]
 
-    async def open(self, number: int) -> None:
-        """Find where the partition stands and refill its memory of ids; batches wait for it.
+    async def run(self, number: int) -> None:
+        """Open the partition, then take in what ``put`` brings, in order, for as long as it is ours.
 
-        Tries again while the broker is away and the partition is ours.
+        To open is to find where it stands and to refill its memory of ids; tried again while the broker is away.
 
         Raises:
             KafkaError: the broker answers, and refuses.
@@ -130,7 +154,19 @@ class Assignment:
                 log.warning("open_retry", partition=number, error=type(error).__name__, detail=str(error)[:200])
                 await asyncio.sleep(_RETRY_S)
             else:
+                while (message := await slot.waiting.get()) is not None:
+                    await self._take(slot, message)
                 return
+
+    async def put(self, number: int, offset: int, generation: int, value: bytes | None) -> None:
+        """Hand one message to its partition; waits while others are before it, drops it where that is ours no more."""
+        slot = self._slots.get(number)
+        if slot is None or slot.generation != generation:
+            return
+        topic = self._settings.topics.events
+        events = self._in_thread(lambda: decode_events(value, topic=topic, partition=number, offset=offset))
+        events.add_done_callback(_seen)
+        await slot.waiting.put(_Message(offset, value, events))
 
     async def _open(self, slot: _Slot) -> None:
         number = slot.partition.partition
@@ -149,30 +185,32 @@ class Assignment:
             return
         slot.committed = slot.acknowledged = start
         slot.state = state
-        slot.opened.set()
         log.info("partition_open", partition=number, offset=start, generation=slot.generation, warmed_events=warmed)
 
-    async def take(self, number: int, offset: int, generation: int, value: bytes | None) -> None:
-        """Take one message in; waits while the partition opens, and emits first when too much is pending."""
-        slot = self._slots.get(number)
-        if slot is None or slot.generation != generation:
-            return  # of an assignment that is over
-        await slot.opened.wait()
+    async def _take(self, slot: _Slot, message: _Message) -> None:
+        """Take one message in, and emit when so much is pending that an emission is due first."""
         async with slot.lock:
-            if slot.revoked or slot.state is None or offset < slot.state.next_offset or self.draining:
+            state = slot.state
+            if slot.revoked or state is None or message.offset < state.next_offset or self.draining:
                 return
             try:
-                events = decode_events(value, topic=self._settings.topics.events, partition=number, offset=offset)
+                await self._in_thread(state.add, message.offset, await message.events)
             except CorruptBatchError as error:
-                await self._bury(slot, error, value)
+                await self._bury(slot, error, message.value)
                 return
-            slot.state.add(offset, events)
+            except BaseException:
+                # The state may have half of it: whatever it would emit would commit past the other half.
+                slot.revoked = True
+                raise
             hit("worker.received")
             self._show_pending()
-            if not slot.state.full:
+            if not state.full:
                 return
-            await self._emit(slot, slot.state)
+            await self._emit(slot, state)
         await self._commit([slot])
+
+    def _in_thread(self, work: Callable[..., _Made], *what: object) -> asyncio.Future[_Made]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, work, *what)
 
     async def emit(self) -> None:
         """Emit every partition that has something to tell, then commit."""
@@ -181,18 +219,21 @@ class Assignment:
         async def one(slot: _Slot) -> None:
             async with slot.lock:
                 if not slot.revoked and slot.state is not None:
-                    await self._emit(slot, slot.state, at_end=self._group.read_to_end(slot.partition))
+                    at_end = slot.waiting.empty() and self._group.read_to_end(slot.partition)
+                    await self._emit(slot, slot.state, at_end=at_end)
 
         await asyncio.gather(*(one(slot) for slot in slots))
         await self._commit(slots)
         self._show_pending()
 
     async def _emit(self, slot: _Slot, state: PartitionState, *, at_end: bool = False) -> None:
-        delta = state.emit(generation=slot.generation, committed=slot.committed, at_end=at_end)
-        if delta is None:
-            return
-        hit("worker.delta_built")
         try:
+            delta = await self._in_thread(
+                lambda: state.emit(generation=slot.generation, committed=slot.committed, at_end=at_end)
+            )
+            if delta is None:
+                return
+            hit("worker.delta_built")
             if not await self._publisher.send_delta(delta, ours=lambda: not slot.revoked):
                 return
         except BaseException:
@@ -235,6 +276,12 @@ class Assignment:
     def _show_pending(self) -> None:
         pending = sum(slot.state.pending_events for slot in self._slots.values() if slot.state is not None)
         self._metrics.set("worker_pending_events", pending)
+
+
+def _seen(decoding: asyncio.Future[pl.DataFrame]) -> None:
+    """Whoever takes the message meets the error; where nobody does, it is of no account."""
+    if not decoding.cancelled():
+        decoding.exception()
 
 
 def _passes(error: KafkaError | OSError) -> bool:

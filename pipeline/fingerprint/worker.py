@@ -130,7 +130,10 @@ async def _run(settings: Settings, clock: Clock, metrics: Metrics, stop: threadi
             settings, reader_options=options, publisher=publisher, group=_AppGroup(app), clock=clock, metrics=metrics
         )
         _connect(app, settings.topics.events, assignment, failure)
-        await _serve(app, settings, assignment, clock=clock, failure=failure, stopping=stopping)
+        try:
+            await _serve(app, settings, assignment, clock=clock, failure=failure, stopping=stopping)
+        finally:
+            assignment.close()
     finally:
         await publisher.stop()
     if failure.error is None:
@@ -146,7 +149,7 @@ async def _run(settings: Settings, clock: Clock, metrics: Metrics, stop: threadi
 
 def _connect(app: CommittedApp, events: str, assignment: Assignment, failure: _Failure) -> None:
     """Wire what Faust calls: rebalances, and the agent that reads."""
-    opening: set[asyncio.Task[None]] = set()
+    running: set[asyncio.Task[None]] = set()
 
     async def on_revoked(_app: Any, revoked: Any = (), **_: Any) -> None:
         assignment.revoke([partition.partition for partition in revoked if partition.topic == events])
@@ -154,16 +157,16 @@ def _connect(app: CommittedApp, events: str, assignment: Assignment, failure: _F
     async def on_assigned(_app: Any, assigned: Any = (), **_: Any) -> None:
         ours = [TopicPartition(item.topic, item.partition) for item in assigned if item.topic == events]
         for number in assignment.assign(ours, app.consumer_generation_id):
-            task = asyncio.create_task(assignment.open(number))
-            opening.add(task)
-            task.add_done_callback(opening.discard)
+            task = asyncio.create_task(assignment.run(number))
+            running.add(task)
+            task.add_done_callback(running.discard)
             task.add_done_callback(failure.watch)
 
     async def panes(stream: Any) -> None:
         async for event in stream.noack().events():
             message = event.message
             try:
-                await assignment.take(message.partition, message.offset, message.generation_id, message.value)
+                await assignment.put(message.partition, message.offset, message.generation_id, message.value)
             except Exception as error:  # noqa: BLE001 (Faust would go on behind a batch that was not counted)
                 failure.set(error)
                 await asyncio.Event().wait()
