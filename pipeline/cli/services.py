@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +13,6 @@ import typer
 from pipeline.cli.options import ConfigOption, Options, ParentOption, settings
 
 if TYPE_CHECKING:
-    import threading
     from pathlib import Path
 
     from pipeline.config import Settings
@@ -63,7 +64,24 @@ def up(
             f"  look        stillwatch status",
             err=True,
         )
+        threading.Thread(target=_tell_ready, args=(chosen.store.path, stop), name="ready", daemon=True).start()
         Supervisor(children(config or options.config, ingests=ingests, workers=workers)).run(stop)
+
+
+def _tell_ready(store: Path, stop: threading.Event) -> None:
+    """Say once that events are taken and questions answered: a script may wait for the line."""
+    from pipeline.errors import StillwatchError  # noqa: PLC0415
+    from pipeline.serve.client import ServeClient  # noqa: PLC0415
+
+    while not stop.wait(0.5):
+        with contextlib.suppress(StillwatchError):
+            client = ServeClient.find(store)
+            if client is None:
+                continue
+            with client:
+                if client.health().ready:
+                    typer.echo("stillwatch is ready", err=True)
+                    return
 
 
 def ingest(ctx: typer.Context, config: ConfigOption = None, parent: ParentOption = None) -> None:

@@ -188,6 +188,7 @@ class _Loop:
             Seen(
                 watermark=self.stepper.watermark,
                 stalled=self.stepper.stalled,
+                unheard=self.stepper.unheard,
                 lag=lag,
                 behind_s=self.stepper.behind_s if any(lag.values()) else 0.0,
                 outbox_pending=waiting,

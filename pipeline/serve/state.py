@@ -33,6 +33,7 @@ class Seen:
 
     watermark: datetime | None
     stalled: tuple[int, ...]
+    unheard: frozenset[int]
     lag: Mapping[str, int]
     behind_s: float  # how old the newest deltas that are counted were, if there are more to read
     outbox_pending: int
@@ -115,6 +116,8 @@ class ServeState:
             reasons.append(f"{seen.behind_s:.0f} s behind the workers, {sum(seen.lag.values())} messages to read")
         if seen.stalled:
             reasons.append(f"no worker speaks for partitions {', '.join(map(str, seen.stalled))}")
+        elif seen.unheard:
+            reasons.append(f"no worker has spoken yet for partitions {', '.join(map(str, sorted(seen.unheard)))}")
         if seen.counts.holes:
             reasons.append(f"{seen.counts.holes} holes: events are missing; see the view pipeline_health")
         return reasons

@@ -50,6 +50,7 @@ class Stepper:
     partitions: int
     watermark: datetime | None = None
     stalled: tuple[int, ...] = ()
+    unheard: frozenset[int] = frozenset()  # partitions of which no worker has spoken since the start
     behind_s: float = 0.0  # how old the deltas were that the last step applied
     _detector: Detector = field(init=False)
     _heard_s: dict[int, float] = field(init=False)
@@ -58,6 +59,7 @@ class Stepper:
     def __post_init__(self) -> None:
         self._detector = Detector(self.settings, self.rules, self.clock, self.metrics)
         self._heard_s = dict.fromkeys(range(self.partitions), self.clock.monotonic())
+        self.unheard = frozenset(self._heard_s)
         self._key = read_key(self.settings.privacy)
 
     def step(self, intake: Intake, outcomes: Sequence[Outcome] = (), epoch: str = "") -> Applied:
@@ -85,6 +87,7 @@ class Stepper:
             hit("serve.applied")
             for partition in applied.words:
                 self._heard_s[partition] = begun_s
+            self.unheard -= applied.words.keys()
             self._advance(tx, begun_s)
             if self.watermark is not None:
                 changed = [since for since in (applied.changed_since, facts_since) if since is not None]

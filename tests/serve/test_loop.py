@@ -84,7 +84,7 @@ def test_what_was_delivered_while_the_disk_was_full_is_marked_once_there_is_room
         clock.advance(5)
         loop.turn()
         assert stepper.marked == [TOLD]
-        assert state.health().ready
+        assert state.health().reasons == ["no worker has spoken yet for partitions 0"]
 
 
 def test_an_import_with_facts_that_cannot_be_used_says_so_and_stores_nothing() -> None:
