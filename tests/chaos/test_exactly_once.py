@@ -24,7 +24,7 @@ def test_random_kills_lose_and_double_nothing(apache_kafka: KafkaServer, tmp_pat
     seed = int(os.environ.get("STILLWATCH_CHAOS_SEED", "0")) or time.time_ns() % 1_000_000
     kills = int(os.environ.get("STILLWATCH_CHAOS_KILLS", "6"))
     print(f"chaos: seed {seed}, {kills} kills; STILLWATCH_CHAOS_SEED={seed} repeats it")
-    traffic = Traffic(seed)
+    traffic = Traffic(seed, step_s=0.12 / kills)  # the longer it runs, the more is sent
     pipeline = Pipeline(apache_kafka.bootstrap, tmp_path, f"chaos{seed}")
     done = threading.Event()
     with running(pipeline, STAGES):

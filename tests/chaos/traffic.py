@@ -21,6 +21,7 @@ class Traffic:
 
     seed: int
     accounts: int = 200
+    step_s: float = 0.02  # how far event time moves on with each event: nothing may be sent from the future
     start: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(minutes=20))
     expected: Counter[tuple[str, datetime, str]] = field(default_factory=Counter)
     items: int = 0
@@ -58,7 +59,7 @@ class Traffic:
     def _event(self) -> dict[str, object]:
         # Time moves on a little with each event; some are minutes late, as a slow gateway's are.
         late = 180.0 if self._random.random() < 0.02 else 0.0
-        when = self.start + timedelta(seconds=self.items * 0.02 + self._random.random() - late)
+        when = self.start + timedelta(seconds=self.items * self.step_s + self._random.random() - late)
         account = f"acct_{self._random.randrange(self.accounts):04d}"
         tokens = self._random.randrange(4000), self._random.randrange(1000)
         event: dict[str, object] = {
