@@ -20,6 +20,7 @@ from pipeline.metrics import Metrics
 from pipeline.rules.load import RuleSet
 from pipeline.rules.model import Rule, Window
 from pipeline.rules.run import RuleAbortedError, RuleResultError, Tx, evaluate
+from pipeline.store import active_hours
 
 LATE_EVERY_S: Final = 15.0  # how often late data may make a rule look again before its next turn
 _BACKOFF_S: Final = (60.0, 300.0, 900.0, 3600.0)
@@ -99,7 +100,7 @@ class Detector:
                 done=state.evaluated_until,
                 watermark=watermark,
                 changed=changed,
-                active_hours=_active_hours(tx, rule, state.evaluated_until, changed),
+                active_hours=active_hours(tx, _reach(rule, state.evaluated_until, changed)),
             )
             if not windows:
                 if state.evaluated_until is not None:
@@ -172,14 +173,6 @@ class Detector:
                 write_failure(tx, rule_id, item.failures, item.reason, self.clock.now())
 
 
-def _active_hours(tx: Tx, rule: Rule, done: datetime | None, changed: datetime | None) -> list[datetime]:
-    """Hours with events that the rule's due windows can reach."""
-    if done is None:
-        return [row[0] for row in tx.execute("select distinct hour from links order by hour").fetchall()]
-    since = min(done, changed or done) - rule.meta.window - rule.meta.hop - timedelta(hours=1)
-    return [
-        row[0]
-        for row in tx.execute(
-            "select distinct hour from links where hour >= $since order by hour", {"since": since}
-        ).fetchall()
-    ]
+def _reach(rule: Rule, done: datetime | None, changed: datetime | None) -> datetime | None:
+    """From when on a rule's due windows see events; None: from the first."""
+    return None if done is None else min(done, changed or done) - rule.meta.window - rule.meta.hop - timedelta(hours=1)

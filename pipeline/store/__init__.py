@@ -17,7 +17,7 @@ from pipeline.store.inputs import (
 )
 from pipeline.store.store import Store
 from pipeline.store.transaction import Transaction
-from pipeline.store.watermark import PartitionWord, Progress, progress, read_words
+from pipeline.store.watermark import PartitionWord, Progress, active_hours, progress, read_words
 
 __all__ = [
     "Applied",
@@ -27,6 +27,7 @@ __all__ = [
     "Refused",
     "Store",
     "Transaction",
+    "active_hours",
     "apply_accounts",
     "apply_dead_letters",
     "apply_deltas",

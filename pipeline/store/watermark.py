@@ -42,6 +42,17 @@ def read_words(source: _Reads) -> dict[int, PartitionWord]:
     return {row[0]: PartitionWord(*row) for row in rows}
 
 
+def active_hours(source: _Reads, since: datetime | None = None) -> list[datetime]:
+    """Hours of event time, from ``since`` on, that have any events; ascending."""
+    # Not from the view `links`: it would add up every pair of entities first.
+    rows = source.execute(
+        "select distinct hour from (select hour from link_hour union all select hour from link_delta) "
+        "where $since::timestamptz is null or hour >= $since order by hour",
+        {"since": since},
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
 def progress(
     words: Iterable[PartitionWord],
     *,

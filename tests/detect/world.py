@@ -31,12 +31,14 @@ class Tx:
         panes, links = aggregate(EVENTS.to_frame())
         for table, frame in (
             ("fingerprints_1m", panes.rename({"pane": "window_start"})),
-            ("links", links),
+            ("link_hour", links),
+            ("link_delta", links),
             ("accounts", account_frame([], EVENTS.to_frame())),
         ):
             self.connection.register("shape", frame.to_arrow())
             self.connection.execute(f"create table {table} as select * from shape")
             self.connection.unregister("shape")
+        self.connection.execute("create view links as from link_hour")
         for migration in ("0002_detection", "0003_group_reason"):
             self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
         for view in _VIEWS:
@@ -54,7 +56,7 @@ class Tx:
     def add(self, events: pl.DataFrame, facts: list[dict[str, object]]) -> None:
         panes, links = aggregate(events)
         self.insert("fingerprints_1m", panes.rename({"pane": "window_start"}))
-        self.insert("links", links)
+        self.insert("link_hour", links)
         known = self.execute("select account_id from accounts").pl()
         self.insert("accounts", account_frame(facts, events).join(known, on="account_id", how="anti"))
 
