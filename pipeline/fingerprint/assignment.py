@@ -26,6 +26,7 @@ from pipeline.clock import Clock
 from pipeline.config import Settings
 from pipeline.errors import CorruptBatchError
 from pipeline.events.batch import decode_events
+from pipeline.events.chain import Following
 from pipeline.events.schema import DEAD_LETTERS
 from pipeline.faults import hit
 from pipeline.fingerprint.partition import PartitionState
@@ -65,6 +66,7 @@ class _Message:
 
     offset: int
     value: bytes | None
+    chain: bytes | None
     events: asyncio.Future[pl.DataFrame]
 
 
@@ -77,6 +79,7 @@ class _Slot:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # one emission at a time, and none while a batch goes in
     waiting: asyncio.Queue[_Message | None] = field(default_factory=lambda: asyncio.Queue(_WAITING))
     state: PartitionState | None = None
+    following: Following = field(default_factory=Following)
     committed: int = 0
     acknowledged: int = 0
     revoked: bool = False
@@ -158,15 +161,20 @@ class Assignment:
                     await self._take(slot, message)
                 return
 
-    async def put(self, number: int, offset: int, generation: int, value: bytes | None) -> None:
-        """Hand one message to its partition; waits while others are before it, drops it where that is ours no more."""
+    async def put(
+        self, number: int, offset: int, generation: int, value: bytes | None, chain: bytes | None = None
+    ) -> None:
+        """Hand one message to its partition; waits while others are before it, drops it where that is ours no more.
+
+        ``chain`` is its number (``pipeline.events.chain``).
+        """
         slot = self._slots.get(number)
         if slot is None or slot.generation != generation:
             return
         topic = self._settings.topics.events
         events = self._in_thread(lambda: decode_events(value, topic=topic, partition=number, offset=offset))
         events.add_done_callback(_seen)
-        await slot.waiting.put(_Message(offset, value, events))
+        await slot.waiting.put(_Message(offset, value, chain, events))
 
     async def _open(self, slot: _Slot) -> None:
         number = slot.partition.partition
@@ -193,6 +201,7 @@ class Assignment:
             state = slot.state
             if slot.revoked or state is None or message.offset < state.next_offset or self.draining:
                 return
+            self._follow(slot, message)
             try:
                 await self._in_thread(state.add, message.offset, await message.events)
             except CorruptBatchError as error:
@@ -208,6 +217,12 @@ class Assignment:
                 return
             await self._emit(slot, state)
         await self._commit([slot])
+
+    def _follow(self, slot: _Slot, message: _Message) -> None:
+        missing = slot.following.missing(message.chain)
+        if missing:
+            self._metrics.count("worker_missing_messages", missing)
+            log.error("messages_missing", partition=slot.partition.partition, offset=message.offset, messages=missing)
 
     def _in_thread(self, work: Callable[..., _Made], *what: object) -> asyncio.Future[_Made]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *what)

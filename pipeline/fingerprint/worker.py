@@ -17,6 +17,7 @@ from pipeline.broker.topics import ensure_topics
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import Settings
 from pipeline.errors import StillwatchError
+from pipeline.events.chain import chain_of
 from pipeline.fingerprint.assignment import Assignment
 from pipeline.fingerprint.publish import Publisher
 from pipeline.fingerprint.transport import CommittedApp, CommittedThread
@@ -166,7 +167,8 @@ def _connect(app: CommittedApp, events: str, assignment: Assignment, failure: _F
         async for event in stream.noack().events():
             message = event.message
             try:
-                await assignment.put(message.partition, message.offset, message.generation_id, message.value)
+                chain = chain_of(message.headers)
+                await assignment.put(message.partition, message.offset, message.generation_id, message.value, chain)
             except Exception as error:  # noqa: BLE001 (Faust would go on behind a batch that was not counted)
                 failure.set(error)
                 await asyncio.Event().wait()

@@ -12,6 +12,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from pipeline.broker import kafka_options
 from pipeline.config import Settings
+from pipeline.events.chain import CHAIN_HEADER, Numbering
 from pipeline.faults import hit
 from pipeline.ingest.outbound import Message
 from pipeline.ingest.pending import Source
@@ -52,20 +53,23 @@ class TransactionalPublisher:
             "transaction_timeout_ms": int(TRANSACTION_TIMEOUT_S * 1000),
         }
         self._producer: KafkaProducer | None = None
+        self._numbering = Numbering()
 
     def publish(self, messages: Iterable[Message], offsets: Mapping[Source, int]) -> None:
         """See Publisher."""
         producer = self._ready()
         producer.begin_transaction()
-        _send(producer, messages)
+        _send(producer, messages, self._numbering)
         hit("ingest.produced")
         producer.send_offsets_to_transaction(_committable(offsets), self._consumer.group_metadata())
         hit("ingest.offsets_sent")
         producer.commit_transaction()
+        self._numbering.commit()
         hit("ingest.committed")
 
     def reset(self) -> None:
         """See Publisher. The next ``publish`` starts the same transactional id anew, which ends what was open."""
+        self._numbering.abort()
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.close(timeout=0)
@@ -95,12 +99,14 @@ class FlushingPublisher:
         self._consumer = consumer
         self._options = _producer_options(settings)
         self._producer: KafkaProducer | None = None
+        self._numbering = Numbering()
 
     def publish(self, messages: Iterable[Message], offsets: Mapping[Source, int]) -> None:
         """See Publisher."""
         if self._producer is None:
             self._producer = KafkaProducer(**self._options)
-        _send(self._producer, messages)
+        _send(self._producer, messages, self._numbering)
+        self._numbering.commit()
         hit("ingest.produced")
         hit("ingest.offsets_sent")
         self._consumer.commit(_committable(offsets))
@@ -108,6 +114,7 @@ class FlushingPublisher:
 
     def reset(self) -> None:
         """See Publisher."""
+        self._numbering.abort()
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.close(timeout=0)
@@ -119,12 +126,14 @@ class FlushingPublisher:
             producer.close(timeout=CLOSE_TIMEOUT_S)
 
 
-def _send(producer: KafkaProducer, messages: Iterable[Message]) -> None:
+def _send(producer: KafkaProducer, messages: Iterable[Message], numbering: Numbering) -> None:
     # No timestamp: retention goes by it, and replayed events would be deleted at once.
-    futures = [
-        producer.send(message.topic, value=message.value, partition=message.partition, headers=[message.header])
-        for message in messages
-    ]
+    futures = []
+    for message in messages:
+        headers = [message.header]
+        if message.partition is not None:
+            headers.append((CHAIN_HEADER, numbering.next(message.partition)))
+        futures.append(producer.send(message.topic, value=message.value, partition=message.partition, headers=headers))
     producer.flush()
     for future in futures:
         future.get(timeout=0)  # flush has waited for all; this raises what went wrong

@@ -63,7 +63,7 @@ class Told:
         return [(one.from_offset, one.to_offset, one.events) for one in self.deltas if one.partition == partition]
 
 
-def assigned(told: Told, *, emit_events: int = 1_000_000) -> Assignment:
+def assigned(told: Told, *, emit_events: int = 1_000_000, metrics: Metrics | None = None) -> Assignment:
     settings = Settings()
     settings = settings.model_copy(
         update={"worker": settings.worker.model_copy(update={"emit_events": emit_events, "dedup_window_s": 0})}
@@ -74,7 +74,7 @@ def assigned(told: Told, *, emit_events: int = 1_000_000) -> Assignment:
         publisher=cast("Publisher", told),
         group=told,
         clock=ManualClock(),
-        metrics=Metrics(),
+        metrics=metrics or Metrics(),
     )
 
 
@@ -154,6 +154,24 @@ def test_a_damaged_batch_is_buried_and_covered() -> None:
     told = asyncio.run(run())
     assert told.dead_letters == 1
     assert told.of(0) == [(0, 3, 20)]
+
+
+def test_batches_that_the_broker_has_lost_are_counted_and_what_came_is_taken_in() -> None:
+    async def run(metrics: Metrics) -> Told:
+        told = Told()
+        assignment = assigned(told, metrics=metrics)
+        tasks = begin(assignment, 0)
+        for offset, chain in enumerate((b"s:0", b"s:1", b"s:4", b"s:5")):
+            await assignment.put(0, offset, GENERATION, batch(offset), chain)
+        await settled(assignment)
+        assignment.revoke([0])
+        await asyncio.gather(*tasks)
+        assignment.close()
+        return told
+
+    metrics = Metrics()
+    assert asyncio.run(run(metrics)).of(0) == [(0, 4, 40)]
+    assert metrics.value("worker_missing_messages") == 2
 
 
 def test_of_a_revoked_partition_nothing_more_is_sent_and_its_task_ends() -> None:

@@ -23,6 +23,7 @@ from pipeline.clock import SystemClock
 from pipeline.config import Settings
 from pipeline.config.tree import IngestSettings, KafkaSettings, TopicSettings
 from pipeline.events.batch import decode_events
+from pipeline.events.chain import chain_of
 from pipeline.events.dead_letter import decode_dead_letters
 from pipeline.events.schema import DEAD_LETTERS, EVENTS
 from pipeline.ingest import run_ingest
@@ -115,6 +116,11 @@ class Bench:
             for record in self._read(self.settings.topics.events, count, timeout_s, decode_events)
         ]
         return pl.concat(frames) if frames else EVENTS.to_frame()
+
+    def numbered(self, count: int, timeout_s: float = 40) -> list[tuple[int, bytes | None]]:
+        """Partition and number of each committed batch, in the order of its partition's log."""
+        records = self._read(self.settings.topics.events, count, timeout_s, decode_events)
+        return [(record.partition, chain_of(record.headers)) for record in records]
 
     def dead(self, count: int, timeout_s: float = 40) -> pl.DataFrame:
         """All committed dead letters, likewise."""

@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.config import Settings
 from pipeline.errors import BrokerUnavailableError, InputNotFoundError
+from pipeline.events.chain import Following
 from pipeline.events.decode import Decoder
 from pipeline.events.schema import Decoded
 from pipeline.faults import FAULT_POINTS
@@ -201,10 +202,22 @@ def test_killed_at_each_step_every_message_counts_once(kafka: KafkaServer, tmp_p
             broken += made.send([BROKEN] * 3)
             assert doomed.wait(60) == -signal.SIGKILL, made.log()
         made.process()
-        events, dead = made.events(sent, timeout_s=60), made.dead(broken)
+        made.events(sent, timeout_s=60)
+        sent += made.send(event(number) for number in range(sent, sent + 100))
+        events, dead = made.events(sent), made.dead(broken)
         assert ids(events) == expected(sent)
         assert dead.height == broken
         assert dead.unique(["source_partition", "source_offset"]).height == broken
+        assert_none_missing(made, sent)
+
+
+def assert_none_missing(made: Bench, events: int) -> None:
+    """As a worker reads it, every batch is numbered and none is missing."""
+    numbered = made.numbered(events)
+    following: dict[int, Following] = {}
+    assert all(number for _, number in numbered)
+    assert sum(following.setdefault(at, Following()).missing(number) for at, number in numbered) == 0
+    assert len({number for at, number in numbered if at == 0}) > 1
 
 
 @pytest.mark.kafka
@@ -246,6 +259,7 @@ def test_a_broker_that_goes_away_is_waited_for(tmp_path: Path, apache_kafka: Kaf
                 server.thaw()
             sent += made.send(event(number) for number in range(sent, sent + 100))
             assert ids(made.events(sent, timeout_s=60)) == expected(sent)
+            assert_none_missing(made, sent)
             running.end()
     finally:
         server.kill()
