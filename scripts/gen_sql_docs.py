@@ -21,6 +21,7 @@ MEANING = re.compile(r"^    (?:.* as )?(?:\w+\.)?(\w+),? -- (.+)$", re.MULTILINE
 ORDER = (
     *("suspicious_accounts", "findings", "signals", "campaigns", "campaign_members", "alerts", "alert_events"),
     *(
+        "clearances",
         "decisions",
         "accounts",
         "api_keys",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -40,8 +40,8 @@ class DetectionResult:
 
     @property
     def evaluated(self) -> bool:
-        """Any rule had something to look at."""
-        return bool(self.windows)
+        """Any rule had something to look at, or a person said something about an account."""
+        return bool(self.windows or self.accounts)
 
 
 @dataclass(slots=True)
@@ -67,7 +67,14 @@ class Detector:
     _suspended: dict[str, _Suspended] = field(default_factory=dict)
     _late_looked_s: dict[str, float] = field(default_factory=dict)
 
-    def run(self, tx: WriteTx, *, watermark: datetime, changed_since: datetime | None = None) -> DetectionResult:
+    def run(
+        self,
+        tx: WriteTx,
+        *,
+        watermark: datetime,
+        changed_since: datetime | None = None,
+        judge: Collection[str] = (),
+    ) -> DetectionResult:
         """Look at every closed window that is new or changed, and bring findings and campaigns up to date.
 
         Cheap when nothing is due. What it writes depends on what is stored and on the watermark, not on how often it
@@ -77,6 +84,7 @@ class Detector:
             tx: the open transaction that has the data; all is written in it.
             watermark: event time up to which panes are complete.
             changed_since: start of the oldest pane that this transaction touched, if any.
+            judge: accounts to be judged anew from their stored signals, whether or not a rule is due.
 
         Raises:
             RuleAbortedError: a rule's SQL failed, and DuckDB aborted the transaction with it. Roll back and repeat
@@ -86,7 +94,7 @@ class Detector:
         self._record_failures(tx, states)
         done: dict[str, list[Window]] = {}
         failed: dict[str, str] = {}
-        touched: set[str] = set()
+        touched: set[str] = set(judge)
         for rule in self.rules:
             if self._rests(rule.rule_id):
                 continue
@@ -113,12 +121,14 @@ class Detector:
                 self._record_failures(tx, states)
             else:
                 done[rule.rule_id] = windows
-        campaigns: tuple[str, ...] = ()
-        if touched:
-            now = self.clock.now()
-            update_findings(tx, touched, name_at=self.settings.rules.name_at, now=now)
-            campaigns = update_campaigns(tx, touched, now=now)
+        campaigns = self.judge(tx, touched) if touched else ()
         return DetectionResult(watermark, done, failed, frozenset(touched), campaigns)
+
+    def judge(self, tx: WriteTx, accounts: Collection[str]) -> tuple[str, ...]:
+        """Bring findings and campaigns of these accounts in line with their signals; return the campaigns."""
+        now = self.clock.now()
+        update_findings(tx, accounts, name_at=self.settings.rules.name_at, now=now)
+        return update_campaigns(tx, accounts, now=now)
 
     def _evaluate(
         self, tx: WriteTx, rule: Rule, windows: Sequence[Window], touched: set[str], *, until: datetime

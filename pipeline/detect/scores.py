@@ -61,7 +61,10 @@ select
     scored.reasons,
     span.first_seen,
     span.last_seen,
-    accounts.cleared_reason
+    -- What a person knew explains what ended before it ran out.
+    if(
+        accounts.cleared_until is null or span.last_seen < accounts.cleared_until, accounts.cleared_reason, null
+    ) as cleared_reason
 from scored
 inner join span on scored.account_id = span.account_id
 left join accounts on scored.account_id = accounts.account_id
@@ -77,7 +80,8 @@ def scores(tx: Tx, accounts: Collection[str]) -> pl.DataFrame:
 def update_findings(tx: WriteTx, accounts: Collection[str], *, name_at: float, now: datetime) -> None:
     """Write the finding of each account anew; an account without signals loses its finding.
 
-    An account that a person cleared keeps its finding and is not named.
+    An account that a person cleared keeps its finding and is not named, until it goes on after that ran out: both are
+    compared in event time, so that the finding is a function of what is stored (``store.clearing`` says why).
     """
     ids = sorted(accounts)
     kept = tx.execute(

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipeline.errors import QueryError, StoreError, UsageError
 from pipeline.serve.address import ServeAddress, process_lives, read_address
+from pipeline.serve.clearing import Clearing
 from pipeline.serve.view import Answer, Health
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
@@ -81,6 +82,10 @@ class ServeClient:
     def import_accounts(self, rows: Sequence[Mapping[str, object]]) -> Mapping[str, Any]:
         """Facts about accounts, through the writer."""
         return self._told(self._send("/v1/accounts", rows, timeout_s=600))
+
+    def say_clearing(self, said: Clearing) -> Mapping[str, Any]:
+        """What a person knows about accounts, through the writer. Saying it again changes nothing."""
+        return self._told(self._send("/v1/clearances", said, timeout_s=600))
 
     def backup(self, target: Path) -> Mapping[str, Any]:
         """A backup at a path of the serving machine."""

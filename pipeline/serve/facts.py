@@ -1,4 +1,4 @@
-"""Facts about accounts into a store that no serve has open: rules look again, as they would there."""
+"""What is known about accounts into a store that no serve has open: it is judged anew, as it would be there."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 from pipeline.clock import Clock
 from pipeline.config import Settings
+from pipeline.errors import InputNotFoundError
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
+from pipeline.serve.clearing import Clearing
 from pipeline.serve.intake import Intake
 from pipeline.serve.step import Stepper
 from pipeline.store import Store, read_words
@@ -22,7 +24,24 @@ def import_facts(store_path: Path, rows: Sequence[Mapping[str, object]], setting
     Raises:
         StoreError: the store cannot be used, or is open elsewhere.
     """
+    _step(store_path, Intake(accounts=rows), settings, clock)
+
+
+def say_clearing(store_path: Path, said: Clearing, settings: Settings, *, clock: Clock) -> None:
+    """Store what a person knows about accounts and bring findings up to date.
+
+    Raises:
+        InputNotFoundError: there is no store.
+        UnknownAccountsError: of one of them nothing is known; nothing was stored.
+        StoreError: the store cannot be used, or is open elsewhere.
+    """
+    if not store_path.is_file():
+        raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
+    _step(store_path, Intake(clearings=[said]), settings, clock)
+
+
+def _step(store_path: Path, intake: Intake, settings: Settings, clock: Clock) -> None:
     with Store.open(store_path, settings.store, clock=clock) as store:
         partitions = max(1, len(read_words(store.connection)))
         stepper = Stepper(store, load_rules(settings.rules), settings, clock, Metrics(), partitions=partitions)
-        stepper.step(Intake(accounts=rows))
+        stepper.step(intake)

@@ -25,6 +25,7 @@ from pipeline.config import Settings
 from pipeline.errors import ConfigError, QueryError, StillwatchError, StoreError, UsageError
 from pipeline.metrics import Metrics
 from pipeline.serve.address import ServeAddress, remove_address, write_address
+from pipeline.serve.clearing import Clearing, check_clearing
 from pipeline.serve.view import Answer, Backup, Command, ImportAccounts, ServeView
 
 MAX_BODY_BYTES: Final = 33_554_432
@@ -118,6 +119,7 @@ class HttpServer:
         app.router.add_get("/v1/status", self._status)
         app.router.add_post("/v1/sql", self._sql)
         app.router.add_post("/v1/accounts", self._accounts)
+        app.router.add_post("/v1/clearances", self._clearances)
         app.router.add_post("/v1/backup", self._backup)
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=IDLE_TIMEOUT_S, handler_cancellation=False
@@ -238,6 +240,10 @@ class HttpServer:
     async def _accounts(self, request: web.Request) -> web.Response:
         rows = msgspec.json.decode(await _body(request, MAX_BODY_BYTES), type=list[dict[str, Any]])
         return await self._submit(ImportAccounts(rows))
+
+    async def _clearances(self, request: web.Request) -> web.Response:
+        said = msgspec.json.decode(await _body(request, MAX_BODY_BYTES), type=Clearing)
+        return await self._submit(check_clearing(said))
 
     async def _backup(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await _body(request, MAX_SQL_BYTES), type=BackupRequest)

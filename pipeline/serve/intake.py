@@ -15,6 +15,7 @@ from pipeline.events.dead_letter import decode_dead_letters
 from pipeline.events.schema import DEAD_LETTERS
 from pipeline.fingerprint.codec import HEADER, DeltaAssembler
 from pipeline.fingerprint.schema import Delta
+from pipeline.serve.clearing import Clearing
 
 ACCOUNTS_MAX_BYTES: Final = 65_536
 
@@ -57,6 +58,7 @@ class Intake:
     accounts: Sequence[Mapping[str, object]] = ()
     offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     corrupt: Sequence[CorruptBatchError] = ()
+    clearings: Sequence[Clearing] = ()  # not from a topic: a person's words
 
     @property
     def empty(self) -> bool:

@@ -20,6 +20,7 @@ from pipeline.errors import StillwatchError, StoreError
 from pipeline.faults import hit
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
+from pipeline.serve.clearing import Clearing, check_clearing
 from pipeline.serve.delivery import DeliveryThread
 from pipeline.serve.http import HttpServer
 from pipeline.serve.intake import Intake, IntakeReader
@@ -218,6 +219,10 @@ def _run_commands(
                         raise AccountsError("accounts", problems)
                     stepper.step(Intake(accounts=rows), epoch=epoch)
                     future.set_result({"accounts": len(rows)})
+                case Clearing():
+                    check_clearing(command)
+                    stepper.step(Intake(clearings=[command]), epoch=epoch)
+                    future.set_result({"accounts": len(command.accounts)})
                 case Backup(target):
                     backup(store, target)
                     future.set_result({"target": str(target)})

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import polars as pl
+
 from pipeline import logs
 from pipeline.alerts.delivery import Outcome, mark_outcomes
 from pipeline.alerts.lifecycle import update_alerts
@@ -17,6 +19,7 @@ from pipeline.faults import hit
 from pipeline.metrics import Metrics
 from pipeline.rules.load import RuleSet
 from pipeline.rules.run import RuleAbortedError
+from pipeline.serve.clearing import Clearing
 from pipeline.serve.intake import Intake
 from pipeline.store import (
     Applied,
@@ -31,6 +34,7 @@ from pipeline.store import (
     set_offsets,
 )
 from pipeline.store.accounts import check_accounts
+from pipeline.store.clearing import apply_clearing
 
 _log = logs.get("serve")
 
@@ -80,7 +84,8 @@ class Stepper:
         begun_s = self.clock.monotonic()
         with self.store.transaction() as tx:
             # Facts first: rules that run in this transaction see them.
-            facts_since = self._apply_accounts(tx, intake.accounts)
+            facts_since, cleared = self._apply_accounts(tx, intake.accounts)
+            cleared |= self._apply_clearings(tx, intake.clearings)
             applied = self._apply(tx, intake, epoch)
             if outcomes:
                 mark_outcomes(tx, outcomes)
@@ -91,10 +96,14 @@ class Stepper:
             self._advance(tx, begun_s)
             if self.watermark is not None:
                 changed = [since for since in (applied.changed_since, facts_since) if since is not None]
-                result = self._detector.run(tx, watermark=self.watermark, changed_since=min(changed, default=None))
+                result = self._detector.run(
+                    tx, watermark=self.watermark, changed_since=min(changed, default=None), judge=cleared
+                )
                 update_alerts(
                     tx, result, now=self.clock.now(), settings=self.settings, metrics=self.metrics, rules=self.rules
                 )
+            elif cleared:
+                self._detector.judge(tx, cleared)  # alerts follow once it is known how far event time has come
             hit("serve.evaluated")
         hit("serve.committed")
         self._measure(applied, begun_s)
@@ -111,17 +120,40 @@ class Stepper:
             _log.warning("delta_refused", partition=refused.delta.partition, reason=refused.reason)
         return applied
 
-    def _apply_accounts(self, tx: Transaction, rows: Sequence[Mapping[str, object]]) -> datetime | None:
-        """Store facts; return since when rules must look again: from the first event of whom we know better now."""
+    def _apply_accounts(
+        self, tx: Transaction, rows: Sequence[Mapping[str, object]]
+    ) -> tuple[datetime | None, frozenset[str]]:
+        """Store facts; return since when rules must look again, and who is to be judged anew whatever they find.
+
+        Rules look again from the first event of whom we know better now.
+        """
         if not rows:
-            return None
+            return None, frozenset()
         checked = check_accounts(rows)
         for problem in checked.problems:
             _log.warning("account_facts_refused", problem=problem)
         frame = checked.frame
         if "account_id" in self.settings.privacy.pseudonymise:
             frame = pseudonymise_accounts(frame, self._key)
-        return first_event(tx, apply_accounts(tx, frame).changed)
+        applied = apply_accounts(tx, frame)
+        return first_event(tx, applied.changed), frozenset(applied.cleared)
+
+    def _apply_clearings(self, tx: Transaction, clearings: Sequence[Clearing]) -> frozenset[str]:
+        """Store what people know; return whom that concerns, under the ids that their events have."""
+        concerned: frozenset[str] = frozenset()
+        for said in clearings:
+            accounts = pl.DataFrame({"account_id": said.accounts})
+            if "account_id" in self.settings.privacy.pseudonymise:
+                accounts = pseudonymise_accounts(accounts, self._key)
+            concerned |= apply_clearing(
+                tx,
+                accounts["account_id"].to_list(),
+                action=said.action,
+                reason=said.reason,
+                until=said.until,
+                said_by=said.said_by,
+            )
+        return concerned
 
     def _advance(self, tx: Transaction, now_s: float) -> None:
         reached = progress(

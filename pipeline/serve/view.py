@@ -11,6 +11,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from pipeline.serve.clearing import Clearing
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -52,7 +54,7 @@ class Backup:
     target: Path
 
 
-Command = ImportAccounts | Backup
+Command = ImportAccounts | Clearing | Backup
 
 
 class ServeView(Protocol):

@@ -9,13 +9,15 @@ from typing import Any, Final, Protocol
 
 import polars as pl
 
-from pipeline.events.schema import DEAD_LETTERS
+from pipeline.events.schema import DEAD_LETTERS, UTC_MICROSECONDS
 from pipeline.store.accounts import ACCOUNTS, AccountsError, check_accounts
+from pipeline.store.clearing import BY_IMPORT, apply_words
 from pipeline.store.transaction import Transaction
 
 _OFFSETS: Final = pl.Schema(
     {"topic": pl.String(), "source_partition": pl.Int32(), "next_offset": pl.Int64(), "epoch": pl.String()}
 )
+_FACTS: Final = pl.Schema({name: dtype for name, dtype in ACCOUNTS.items() if name != "cleared_reason"})
 
 
 class _Reads(Protocol):
@@ -45,17 +47,22 @@ def apply_dead_letters(tx: Transaction, frame: pl.DataFrame) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FactsApplied:
-    """About how many accounts facts were told, and of which of them we now know something else than before."""
+    """About how many accounts facts were told, and of which of them we now know something else than before.
+
+    ``cleared``: about whom the facts now say that a person cleared it, or no longer do.
+    """
 
     accounts: int
     changed: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()
 
 
 def apply_accounts(tx: Transaction, rows: pl.DataFrame | Iterable[Mapping[str, object]]) -> FactsApplied:
     """Store facts about accounts.
 
     Null or missing keeps what is known; empty text takes it away. So partial facts from several sources add up, and a
-    reason for clearing an account outlives the next message about its plan.
+    reason for clearing an account outlives the next message about its plan. Such a reason is a word among those that
+    people say by ``accounts clear``, and the last word counts.
 
     Raises:
         AccountsError: rows that cannot be used; nothing of them was stored. ``check_accounts`` tells them apart before.
@@ -63,25 +70,33 @@ def apply_accounts(tx: Transaction, rows: pl.DataFrame | Iterable[Mapping[str, o
     checked = check_accounts(rows.iter_rows(named=True) if isinstance(rows, pl.DataFrame) else rows)
     if checked.problems:
         raise AccountsError("accounts", checked.problems)
-    facts = [name for name in ACCOUNTS if name != "account_id"]
     # Several rows about one account: for each fact the last that is told.
-    fresh = checked.frame.group_by("account_id", maintain_order=True).agg(pl.col(facts).drop_nulls().last())
+    fresh = checked.frame.group_by("account_id", maintain_order=True).agg(pl.exclude("account_id").drop_nulls().last())
     if fresh.height == 0:
         return FactsApplied(0)
+    said = fresh.drop_nulls("cleared_reason").select(
+        "account_id",
+        pl.when(pl.col("cleared_reason") == "").then(pl.lit("unclear")).otherwise(pl.lit("clear")).alias("action"),
+        pl.col("cleared_reason").replace({"": None}).alias("reason"),
+        pl.lit(None, dtype=UTC_MICROSECONDS).alias("until"),
+    )
+    cleared = apply_words(tx, said, said_by=BY_IMPORT)
+    fresh = fresh.select(_FACTS.names())
+    facts = [name for name in _FACTS if name != "account_id"]
     ids = {"ids": fresh["account_id"].to_list()}
     known = tx.frame(
-        f"select {', '.join(ACCOUNTS)} from account_fact "  # noqa: S608 - names of our own
+        f"select {', '.join(_FACTS)} from account_fact "  # noqa: S608 - names of our own
         "where account_id in (select unnest($ids::varchar[]))",
         ids,
-    ).cast(ACCOUNTS)
+    ).cast(_FACTS)
     merged = fresh.join(known, on="account_id", how="left", suffix="_known").select(
         "account_id",
         *(_told(name) for name in facts),
         pl.lit(tx.now).dt.cast_time_unit("us").alias("updated_at"),
     )
-    changed = merged.drop("updated_at").join(known, on=[*ACCOUNTS], how="anti", nulls_equal=True)
+    changed = merged.drop("updated_at").join(known, on=[*_FACTS], how="anti", nulls_equal=True)
     tx.execute("delete from account_fact where account_id in (select unnest($ids::varchar[]))", ids)
-    return FactsApplied(tx.insert("account_fact", merged), tuple(changed["account_id"]))
+    return FactsApplied(tx.insert("account_fact", merged), tuple(changed["account_id"]), tuple(sorted(cleared)))
 
 
 def first_event(tx: Transaction, accounts: Collection[str]) -> datetime | None:

@@ -10,7 +10,8 @@ select
     account_fact.organisation, -- as told
     account_fact.country, -- as told
     account_fact.status, -- as told
-    account_fact.cleared_reason, -- why a person cleared it: it is not named then
+    cleared.reason as cleared_reason, -- why a person cleared it; null: nobody did
+    cleared.until as cleared_until, -- what is seen of it from then on counts again; null: until that is taken back
     account_fact.updated_at, -- when the facts were last told
     seen.first_seen, -- event time of its first request
     seen.last_seen, -- event time of its latest
@@ -55,4 +56,12 @@ from (
     ) as rows_of_both
     group by account_id
 ) as seen
-full join account_fact on seen.account_id = account_fact.account_id;
+full join account_fact on seen.account_id = account_fact.account_id
+left join (
+    select
+        account_id,
+        reason,
+        until
+    from clearances
+    where last_word and action = 'clear'
+) as cleared on coalesce(seen.account_id, account_fact.account_id) = cleared.account_id;

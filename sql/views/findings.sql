@@ -7,7 +7,7 @@ select
     campaign_id, -- the campaign of an account; null: in none
     score, -- 0 to 1: all its evidence together
     named, -- the score reaches rules.name_at and nobody cleared it
-    cleared_reason, -- why a person cleared it
+    cleared_reason, -- why a person cleared what was seen; null: nobody did, or it goes on after that ran out
     reasons, -- what was seen, a sentence each
     first_seen, -- event time at which the evidence begins
     last_seen, -- event time at which it ends so far

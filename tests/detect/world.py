@@ -70,6 +70,7 @@ def account_frame(facts: list[dict[str, object]], events: pl.DataFrame) -> pl.Da
         "email_domain": pl.String(),
         "quota": pl.Int64(),
         "cleared_reason": pl.String(),
+        "cleared_until": pl.Datetime("us", "UTC"),
     }
     seen = events.group_by("account_id").agg(
         pl.col("timestamp").min().alias("first_seen"), pl.col("timestamp").max().alias("last_seen")
