@@ -246,6 +246,8 @@ def _turn(value: Any, number: int) -> Any:
 
 
 def _fill(value: Any, i: int, j: int) -> Any:
+    if isinstance(value, list):
+        return [_fill(item, i, j) for item in value]
     return value.replace("{i}", str(i)).replace("{j}", str(j)) if isinstance(value, str) else value
 
 

@@ -76,6 +76,19 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "sum(prints.events) >= 100 * $min_rate * count(*)",
         ),
     },
+    "replayed_reasoning": {
+        "organisations do not count as one customer": ("            accounts.organisation,\n", ""),
+        "one payment for a mail domain is no customer": ("accounts.payment_hash is not null and paid.by_one", "false"),
+        "a mail domain is one customer, whoever pays": ("min(payment_hash) = max(payment_hash)", "true"),
+        "nobody needs to be known": ("held.known and shared.known_customers > 1", "true"),
+        "two are as bad as many": ("least(1, (others + 1) / ($pool + 1))", "least(1, $pool)"),
+        "a manual counts like a secret": ("sqrt(2 / shared.customers)", "1"),
+        "whose block it was is as bad as who sends it again": (
+            "if(held.customer = shared.origin, $own_weight, 1)",
+            "if($own_weight >= 0, 1, 1)",
+        ),
+        "it may name by itself": ("$cap * (1 - exp(-told_apart))", "1.15 * $cap * (1 - exp(-told_apart))"),
+    },
 }
 _EACH: Final = [(rule_id, name) for rule_id, mutants in MUTANTS.items() for name in mutants]
 
