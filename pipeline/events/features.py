@@ -53,14 +53,12 @@ def text_features(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _of_text(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     text = read_text(wire)
-    masked = (
-        text.lazy()
-        .select(
-            normalised(pl.col("system")).alias("system"),
-            normalised(pl.col("prompt")).alias("prompt"),
-            pl.lit(skeletons(text["prompt"])).alias("template"),
-        )
-        .collect()
+    masked = pl.DataFrame(
+        {
+            "system": normalised(text["system"]),
+            "prompt": normalised(text["prompt"]),
+            "template": skeletons(text["prompt"]),
+        }
     )
     hashes = masked.select(
         *(

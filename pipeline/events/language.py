@@ -1,7 +1,8 @@
 """A guess at the language of a prompt, in bulk: its script first, then the common words of its first 400 characters.
 
 ISO 639-1 where a language is told, ISO 15924 where only the script is, null where nothing can be said (no letters).
-Cost: about 10 CPU-µs a prompt. Short text in Latin script without any common word is `Latn`: no error.
+Cost: about 10 CPU-µs a prompt, half of it for taking it apart into words. Short text in Latin script without any common
+word is `Latn`: no error.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ _WORDS: Final = pl.DataFrame(
 def guess_languages(texts: pl.Series) -> pl.Series:
     """A guess for each text; null for null."""
     frame = pl.DataFrame({"head": texts.str.slice(0, _HEAD_CHARS).str.to_lowercase()}).with_row_index("at")
-    plain = frame["head"].str.contains(r"^[\x00-\x7F]*$").fill_null(value=True)
+    plain = (frame["head"].str.len_bytes() == frame["head"].str.len_chars()).fill_null(value=True)  # ASCII
     scripts = pl.Series("script", ["Latn"], dtype=pl.String).new_from_index(0, len(frame))
     if not plain.all():
         scripts = scripts.scatter((~plain).arg_true(), _scripts(frame["head"].filter(~plain)))
@@ -118,7 +119,7 @@ def _scripts(heads: pl.Series) -> pl.Series:
 def _latin(frame: pl.DataFrame) -> pl.DataFrame:
     """The language with the most common words in each text; ties go to the first in alphabetical order."""
     return (
-        frame.select("at", pl.col("head").str.extract_all(r"\p{L}+").alias("word"))
+        frame.select("at", pl.col("head").str.replace_all(r"\P{L}+", " ").str.split(" ").alias("word"))
         .explode("word")
         .join(_WORDS, on="word")
         .group_by("at", "guess")

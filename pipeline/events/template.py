@@ -41,24 +41,37 @@ _BEFORE_COLON: Final = r"^((?:[^\s:\x{FF1A}]+\s+){4,}?[^\s:\x{FF1A}]+)\s*[:\x{FF
 _WORDS: Final = r"^((?:\S+ ){0,31}\S+)"
 
 
-def normalised(text: pl.Expr) -> pl.Expr:
+def normalised(texts: pl.Series) -> pl.Series:
     """NFKC, lower case, white space made single blanks; invisible characters and NUL taken out."""
-    clean = text.str.normalize("NFKC").str.replace_all(_INVISIBLE, "").str.replace_all("\0", "", literal=True)
-    return clean.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+    clean = pl.col("text").str.replace_all("\0", "", literal=True).str.to_lowercase()
+    return _composed(texts).to_frame("text").select(_blanks(clean).str.strip_chars()).to_series()
 
 
 def skeletons(texts: pl.Series) -> pl.Series:
     """What is left of each prompt when its payload is masked and cut off; empty text stays empty."""
-    column = pl.col("text")
-    head = column.str.slice(0, _HEAD_CHARS).str.normalize("NFKC").str.replace_all(_INVISIBLE, "").str.strip_chars()
+    head = pl.col("text").str.strip_chars()
     for pattern, mark in _MASKS:
         head = head.str.replace_all(pattern, mark)
-    flat = column.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
-    frame = texts.to_frame("text").with_columns(head.alias("text"))
+    frame = _composed(texts.str.slice(0, _HEAD_CHARS)).to_frame("text").with_columns(head.alias("text"))
+    flat = _blanks(pl.col("text").str.to_lowercase()).str.strip_chars()
     # Step by step: in one expression each step would be worked out again for each time that it is named.
     for step in (_extracted(_FIRST_LINE), _extracted(_BEFORE_COLON), flat, _extracted(_WORDS)):
         frame = frame.with_columns(step.alias("text"))
     return frame["text"].str.slice(0, _SKELETON_CHARS)
+
+
+def _composed(texts: pl.Series) -> pl.Series:
+    """NFKC without invisible characters. ASCII is that already, and most text is ASCII: it is not looked at."""
+    others = (texts.str.len_bytes() > texts.str.len_chars()).arg_true()
+    if others.is_empty():
+        return texts
+    made = texts.gather(others).str.normalize("NFKC").str.replace_all(_INVISIBLE, "")
+    return texts.scatter(others, made)
+
+
+def _blanks(text: pl.Expr) -> pl.Expr:
+    """Every run of white space one blank; single blanks, which are nearly all, are no match."""
+    return text.str.replace_all(r"\s{2,}|[^\S ]", " ")
 
 
 def _extracted(pattern: str) -> pl.Expr:
