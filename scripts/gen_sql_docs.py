@@ -19,7 +19,17 @@ from pipeline.store.migrate import view_files
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "sql.md"
 MEANING = re.compile(r"^    (?:.* as )?(?:\w+\.)?(\w+),? -- (.+)$", re.MULTILINE)
 ORDER = (
-    *("suspicious_accounts", "findings", "signals", "campaigns", "campaign_members", "alerts", "alert_events"),
+    *(
+        "suspicious_accounts",
+        "findings",
+        "signals",
+        "campaigns",
+        "campaign_members",
+        "campaign_keys",
+        "merged_campaigns",
+        "alerts",
+        "alert_events",
+    ),
     *(
         "clearances",
         "decisions",

@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import accounts, completion, configuration, dead_letter, demo, files, health, services, sql, store
+from pipeline.cli import (
+    accounts,
+    completion,
+    configuration,
+    dead_letter,
+    demo,
+    explain,
+    files,
+    health,
+    services,
+    sql,
+    store,
+)
 from pipeline.cli.options import Options
 
 app = typer.Typer(
@@ -48,6 +60,7 @@ def _global(
 services.register(app)
 files.register(app)
 sql.register(app)
+explain.register(app)
 health.register(app)
 demo.register(app)
 app.add_typer(accounts.app, name="accounts")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import time
@@ -89,7 +90,8 @@ def run_demo(console: Console, *, data_dir: Path, plain: bool, seed: int) -> int
                 demo.live.stop()
             outcome = demo.outcome(simulation.truth, client)
             demo.show(client)
-    return _judge(console, outcome, data_dir, plain=plain)
+            explained = demo.worth_explaining(client)
+    return _judge(console, outcome, data_dir, explained, plain=plain)
 
 
 @dataclass(slots=True)
@@ -184,6 +186,13 @@ class _Demo:
             show_alert(self.console, message)
         self.console.print()
 
+    def worth_explaining(self, client: ServeClient) -> list[str]:
+        """The account with the highest score, and its campaign."""
+        rows = self._query(
+            client, "select account_id, campaign_id from suspicious_accounts order by score desc, account_id limit 1"
+        )
+        return [row[name] for row in rows for name in ("account_id", "campaign_id") if row[name] is not None]
+
     def _duplicates(self, client: ServeClient) -> int:
         sql = "select coalesce(sum(duplicates), 0)::bigint as n from pipeline_health"
         return int(self._query(client, sql)[0]["n"])
@@ -192,13 +201,16 @@ class _Demo:
         return client.query(sql, max_rows=10_000, timeout_s=20).table.to_pylist()
 
 
-def _judge(console: Console, outcome: Outcome, data_dir: Path, *, plain: bool) -> int:
+def _judge(console: Console, outcome: Outcome, data_dir: Path, explained: list[str], *, plain: bool) -> int:
     store = data_dir / "stillwatch.duckdb"
     command = f".venv/bin/stillwatch sql --store {store}"
     console.print("try next, on the data that it leaves:")
     for question in ("from campaigns", "from suspicious_accounts", "from pipeline_health"):
         console.print(f"  {command} '{question}'", highlight=False, soft_wrap=True)
     console.print(f"  .venv/bin/stillwatch dead-letter list --store {store}", highlight=False, soft_wrap=True)
+    for subject in explained:
+        line = f"  .venv/bin/stillwatch explain {shlex.quote(subject)} --store {store} --out {data_dir}/explained.html"
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     for problem in outcome.problems:
         console.print(f"wrong: {problem}", style="red")
     line = f"demo: {json.dumps(asdict(outcome))}"

@@ -54,6 +54,9 @@ def test_every_sql_file_and_the_type_marker_travel(wheel: Path) -> None:
     assert shipped
     assert {f"pipeline/_sql/{name}" for name in shipped} <= names
     assert "pipeline/py.typed" in names
+    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pipeline").rglob("*.j2")}
+    assert templates
+    assert templates <= names
     assert not [name for name in names if name.startswith(("tests/", "sql/", "scripts/"))]
 
 
