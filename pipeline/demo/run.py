@@ -208,8 +208,8 @@ def _judge(console: Console, outcome: Outcome, data_dir: Path, explained: list[s
     for question in ("from campaigns", "from suspicious_accounts", "from pipeline_health"):
         console.print(f"  {command} '{question}'", highlight=False, soft_wrap=True)
     console.print(f"  .venv/bin/stillwatch dead-letter list --store {store}", highlight=False, soft_wrap=True)
-    for subject in explained:
-        line = f"  .venv/bin/stillwatch explain {shlex.quote(subject)} --store {store} --out {data_dir}/explained.html"
+    for subject, out in zip(explained, ("", f" --out {data_dir / 'campaign.html'}"), strict=False):
+        line = f"  .venv/bin/stillwatch explain {shlex.quote(subject)} --store {store}{out}"
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     for problem in outcome.problems:
         console.print(f"wrong: {problem}", style="red")

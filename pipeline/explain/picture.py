@@ -5,6 +5,7 @@ Numbers only; the template draws. A two-column layout needs no library: a thing 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -62,12 +63,15 @@ class Graph:
     left_out: int
 
 
-def draw_bars(timeline: Timeline | None) -> Bars | None:
-    """None where there is nothing to draw."""
+def draw_bars(timeline: Timeline | None, watermark: datetime | None) -> Bars | None:
+    """None where there is nothing to draw. Time that is not counted yet is left out: it would look like silence."""
     if timeline is None or not timeline.bars:
         return None
     step = timedelta(minutes=1) if timeline.unit == "minute" else timedelta(hours=1)
-    slots = max(1, round((timeline.until - timeline.since) / step))
+    counted = timeline.until if watermark is None else min(timeline.until, watermark)
+    end = max(counted, timeline.bars[-1].window_start + step)
+    slots = max(1, math.ceil((end - timeline.since) / step))
+    until = timeline.since + slots * step
     most = max(bar.events for bar in timeline.bars)
     wide = WIDTH / slots
     bars = [
@@ -82,8 +86,7 @@ def draw_bars(timeline: Timeline | None) -> Bars | None:
         for bar in timeline.bars
     ]
     ticks = [
-        (round(WIDTH * part / 4, 1), _moment(timeline.since + (timeline.until - timeline.since) * part / 4))
-        for part in range(5)
+        (round(WIDTH * part / 4, 1), _moment(timeline.since + (until - timeline.since) * part / 4)) for part in range(5)
     ]
     return Bars(WIDTH, BARS_HEIGHT, bars, ticks, most, timeline.unit)
 

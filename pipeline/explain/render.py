@@ -41,7 +41,7 @@ def render(report: Report, form: Format, *, written_at: datetime) -> bytes:
         .get_template(f"{report.kind}.{form}.j2")
         .render(
             report=report,
-            bars=draw_bars(report.timeline),
+            bars=draw_bars(report.timeline, report.store.watermark),
             graph=_graph(report),
             shown_members=SHOWN_MEMBERS,
             shown_signals=SHOWN_SIGNALS,

@@ -8,7 +8,6 @@ findings would then hang on batching and delay. So an account of which nothing w
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final, Literal
@@ -23,6 +22,13 @@ BY_IMPORT: Final = "accounts import"
 Action = Literal["clear", "unclear"]
 
 _WORDS: Final = ["account_id", "action", "reason", "until"]
+_NEAREST: Final = """
+select account_id
+from accounts
+where jaro_winkler_similarity(account_id, $id) > 0.7
+order by jaro_winkler_similarity(account_id, $id) desc, account_id asc
+limit 3
+"""
 
 
 class UnknownAccountsError(UsageError):
@@ -59,8 +65,7 @@ def apply_clearing(
     )
     missing = sorted(set(ids) - set(known["account_id"]))
     if missing:
-        every = [row[0] for row in tx.execute("select account_id from accounts order by account_id").fetchall()]
-        raise UnknownAccountsError(missing, difflib.get_close_matches(missing[0], every, 3))
+        raise UnknownAccountsError(missing, [row[0] for row in tx.execute(_NEAREST, {"id": missing[0]}).fetchall()])
     words = pl.DataFrame({"account_id": ids}).with_columns(
         pl.lit(action).alias("action"),
         pl.lit(reason, dtype=pl.String).alias("reason"),

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipeline.analyze import analyze
 from pipeline.cli import run
 from pipeline.cli.accounts import parse_until
 from pipeline.clock import ManualClock
@@ -28,6 +29,7 @@ from pipeline.serve.facts import import_facts, say_clearing
 from pipeline.serve.loop import _run_commands
 from pipeline.serve.step import Stepper
 from pipeline.serve.view import Command
+from pipeline.simulate import plan
 from pipeline.store import Store
 from pipeline.store.clearing import UnknownAccountsError
 from tests.explain.conftest import AFTER, START
@@ -115,6 +117,23 @@ def test_saying_it_again_is_no_new_word_and_facts_are_the_same_mechanism(store: 
         ("clear", "from the CRM", "accounts import"),
         ("unclear", None, "accounts import"),
     ]
+
+
+def test_when_it_was_said_changes_nothing_in_what_is_found(tmp_path: Path, store: Path, analyzed: Analyzed) -> None:
+    """Before the events are read, with them, or afterwards: the findings are the same to the last digit."""
+    one, other = sorted(analyzed[1])[:2]
+    concluded = (
+        "select entity_id, score, named, cleared_reason, campaign_id, reasons, first_seen, last_seen from findings"
+    )
+    facts = plan("campaign", seed=3, start=START, accounts=300, campaign_accounts=80).accounts.to_dicts()
+    words = [{"account_id": name, "cleared_reason": "known"} for name in (one, other)]
+    early = tmp_path / "early.duckdb"
+    import_facts(early, words, Settings(), clock=ManualClock(START - timedelta(days=1)))
+    file = analyzed[0].with_name("traffic.ndjson")
+    analyze([file], early, Settings(), clock=ManualClock(AFTER), metrics=Metrics(), accounts=facts)
+    import_facts(store, words, Settings(), clock=ManualClock(AFTER + timedelta(days=9)))
+    assert ask(early, f"{concluded} order by all") == ask(store, f"{concluded} order by all")
+    assert len(named(early)) == 78
 
 
 def test_an_account_nobody_knows_is_refused_with_the_nearest(store: Path, analyzed: Analyzed) -> None:
