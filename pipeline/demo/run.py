@@ -186,12 +186,19 @@ class _Demo:
             show_alert(self.console, message)
         self.console.print()
 
-    def worth_explaining(self, client: ServeClient) -> list[str]:
-        """The account with the highest score, and its campaign."""
-        rows = self._query(
+    def worth_explaining(self, client: ServeClient) -> list[tuple[str, str]]:
+        """Subjects, and what each is: who is named first, its campaign, and who is not named but comes next."""
+        first = self._query(
             client, "select account_id, campaign_id from suspicious_accounts order by score desc, account_id limit 1"
         )
-        return [row[name] for row in rows for name in ("account_id", "campaign_id") if row[name] is not None]
+        spared = self._query(
+            client,
+            "select entity_id from findings where dimension = 'account' and not named "
+            "order by score desc, entity_id limit 1",
+        )
+        named = [(row["account_id"], "an account that is named") for row in first]
+        campaigns = [(row["campaign_id"], "its campaign") for row in first if row["campaign_id"] is not None]
+        return [*named, *campaigns, *((row["entity_id"], "the one nearest to being named, and not") for row in spared)]
 
     def _duplicates(self, client: ServeClient) -> int:
         sql = "select coalesce(sum(duplicates), 0)::bigint as n from pipeline_health"
@@ -201,15 +208,15 @@ class _Demo:
         return client.query(sql, max_rows=10_000, timeout_s=20).table.to_pylist()
 
 
-def _judge(console: Console, outcome: Outcome, data_dir: Path, explained: list[str], *, plain: bool) -> int:
+def _judge(console: Console, outcome: Outcome, data_dir: Path, explained: list[tuple[str, str]], *, plain: bool) -> int:
     store = data_dir / "stillwatch.duckdb"
     command = f".venv/bin/stillwatch sql --store {store}"
     console.print("try next, on the data that it leaves:")
     for question in ("from campaigns", "from suspicious_accounts", "from pipeline_health"):
         console.print(f"  {command} '{question}'", highlight=False, soft_wrap=True)
     console.print(f"  .venv/bin/stillwatch dead-letter list --store {store}", highlight=False, soft_wrap=True)
-    for subject, out in zip(explained, ("", f" --out {data_dir / 'campaign.html'}"), strict=False):
-        line = f"  .venv/bin/stillwatch explain {shlex.quote(subject)} --store {store}{out}"
+    for subject, what in explained:
+        line = f"  .venv/bin/stillwatch explain {shlex.quote(subject)} --store {store}  # {what}"
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     for problem in outcome.problems:
         console.print(f"wrong: {problem}", style="red")

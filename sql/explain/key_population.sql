@@ -27,6 +27,31 @@ active as (
     group by links.source_id
 ),
 
+holder as (
+    select
+        key.group_key,
+        links.source_id as account_id,
+        sum(links.events) as events
+    from links
+    inner join key on links.target_kind = key.kind and links.target_id = key.id
+    where
+        links.source_kind = 'account'
+        and links.hour >= date_trunc('hour', $since::timestamptz)
+        and links.hour < $until::timestamptz
+    group by key.group_key, links.source_id
+),
+
+held_network as (
+    select distinct target_id as network
+    from links
+    where
+        source_kind = 'account'
+        and target_kind = 'network'
+        and source_id in (select account_id from holder)
+        and hour >= date_trunc('hour', $since::timestamptz)
+        and hour < $until::timestamptz
+),
+
 trait as (
     select distinct
         source_id as account_id,
@@ -36,6 +61,7 @@ trait as (
     where
         source_kind = 'account'
         and target_kind = 'network'
+        and target_id in (select network from held_network)
         and hour >= date_trunc('hour', $since::timestamptz)
         and hour < $until::timestamptz
     union all
@@ -68,20 +94,6 @@ everywhere as (
         count(*) as accounts
     from trait
     group by trait, value
-),
-
-holder as (
-    select
-        key.group_key,
-        links.source_id as account_id,
-        sum(links.events) as events
-    from links
-    inner join key on links.target_kind = key.kind and links.target_id = key.id
-    where
-        links.source_kind = 'account'
-        and links.hour >= date_trunc('hour', $since::timestamptz)
-        and links.hour < $until::timestamptz
-    group by key.group_key, links.source_id
 ),
 
 crowd as (
