@@ -32,7 +32,7 @@ from pipeline.serve.view import Command
 from pipeline.simulate import plan
 from pipeline.store import Store
 from pipeline.store.clearing import UnknownAccountsError
-from tests.explain.conftest import AFTER, START
+from tests.explain.conftest import AFTER, START, lone_event
 
 Analyzed = tuple[Path, frozenset[str]]
 
@@ -189,6 +189,18 @@ def test_the_commands(store: Path, analyzed: Analyzed, capsys: pytest.CaptureFix
     assert run(["accounts", "clear", "nobody", "--reason", "x", "--store", str(store)], debug=False) == 64
     assert run(["accounts", "clear", one, "--reason", " ", "--store", str(store)], debug=False) == 64
     assert run(["accounts", "clear", one, "--reason", "x", "--until", "soon", "--store", str(store)], debug=False) == 64
+
+
+def test_an_account_is_cleared_by_its_own_id_or_by_its_pseudonym(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"privacy": {"pseudonymise": ["account_id"], "key": "0123456789abcdef"}})
+    file, store, clock = tmp_path / "t.ndjson", tmp_path / "s.duckdb", ManualClock(AFTER)
+    file.write_bytes(lone_event("lone"))
+    analyze([file], store, settings, clock=clock, metrics=Metrics())
+    say_clearing(store, Clearing(("lone",), "clear", "ada", "known"), settings, clock=clock)
+    [(pseudonym,)] = ask(store, "select account_id from clearances")
+    assert pseudonym.startswith("acct~")
+    say_clearing(store, Clearing((pseudonym,), "unclear", "ada"), settings, clock=clock)
+    assert ask(store, "select account_id, action from clearances where last_word") == [(pseudonym, "unclear")]
 
 
 def test_a_date_is_its_beginning_in_utc() -> None:
