@@ -13,6 +13,7 @@ import polars as pl
 MEMBER_AT: Final = 0.5
 WEAK_AT: Final = 0.3
 MIN_KINDS: Final = 2
+MIN_TIE: Final = 0.5  # below it, popular things would lift who is nearly at MEMBER_AT over it
 MIN_NAMED: Final = 3
 
 
@@ -46,7 +47,7 @@ def memberships(edges: pl.DataFrame, holders: pl.DataFrame) -> pl.DataFrame:
     named = accounts.filter("named")
     ceiling = named["score"].min() if named.height >= MIN_NAMED else None
     lift = (pl.lit(ceiling, dtype=pl.Float64) - pl.col("score")).clip(lower_bound=0) * pl.col("tie")
-    tied = ~pl.col("named") & (pl.col("kinds") >= MIN_KINDS)
+    tied = ~pl.col("named") & (pl.col("kinds") >= MIN_KINDS) & (pl.col("tie") >= MIN_TIE)
     return (
         accounts.join(ties, on="account_id")
         .with_columns((pl.col("score") + pl.when(tied).then(lift).otherwise(0.0).fill_null(0.0)).alias("probability"))

@@ -42,7 +42,7 @@ def test_one_kind_of_thing_ties_nobody(keys: tuple[str, ...]) -> None:
 
 
 def test_two_popular_things_tie_nobody() -> None:
-    crowd = {f"u{i}": (0.4, ("template:a", "client:b")) for i in range(900)}
+    crowd = {f"u{i}": (0.499, ("template:a", "client:b")) for i in range(900)}
     assert set(members(**crowd)) == set(NAMED)
 
 
