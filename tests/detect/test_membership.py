@@ -43,7 +43,7 @@ def test_one_kind_of_thing_ties_nobody(keys: tuple[str, ...]) -> None:
 
 def test_two_popular_things_tie_nobody() -> None:
     crowd = {f"u{i}": (0.499, ("template:a", "client:b")) for i in range(900)}
-    assert set(members(**crowd)) == set(NAMED)
+    assert set(members(100_000, **crowd)) == set(NAMED)
 
 
 def test_named_accounts_keep_their_score_and_half_sure_ones_stay_members() -> None:
