@@ -99,8 +99,8 @@ class CommittedConsumer(driver.Consumer):  # type: ignore[misc]
             self._room.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._room.wait(), timeout)
-        # It waits for the partitions that have room now; another may have some in a moment.
-        return await super()._wait_next_records(min(timeout, _FETCH_WAIT_MS / 1000))
+        # It waits for the partitions that have room now; one that has none may have some in a moment.
+        return await super()._wait_next_records(_FETCH_WAIT_MS / 1000 if self._buffered_partitions else timeout)
 
     def _new_consumer_thread(self) -> CommittedThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
