@@ -16,10 +16,11 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.detect.membership import MEMBER_AT, MIN_NAMED, WEAK_AT, memberships
 from pipeline.detect.tables import WriteTx
 from pipeline.rules.run import Tx
 
+MIN_NAMED: Final = 3
+MEMBER_AT: Final = 0.5
 _OVERLAP: Final = 0.5
 
 _EDGES: Final = """
@@ -34,22 +35,10 @@ from signal
 inner join finding on signal.account_id = finding.entity_id and finding.dimension = 'account'
 where
     signal.group_key in (select unnest($keys::varchar[]))
-    and finding.score >= $weak_at
+    and finding.score >= $member_at
     and finding.cleared_reason is null
 group by signal.account_id, signal.group_key
 order by signal.account_id, signal.group_key
-"""
-
-_HOLDERS: Final = """
-select
-    signal.group_key,
-    count(distinct signal.account_id) as holders,
-    count(distinct signal.account_id) filter (where finding.named) as named_holders
-from signal
-inner join finding on signal.account_id = finding.entity_id and finding.dimension = 'account'
-where signal.group_key in (select unnest($keys::varchar[]))
-group by signal.group_key
-order by signal.group_key
 """
 
 
@@ -121,8 +110,7 @@ def update_campaigns(tx: WriteTx, accounts: Collection[str], *, now: datetime) -
     keys = _affected_keys(tx, accounts)
     if not keys:
         return ()
-    edges = tx.execute(_EDGES, {"keys": keys, "weak_at": WEAK_AT}).pl()
-    holders = tx.execute(_HOLDERS, {"keys": keys}).pl()
+    edges = tx.execute(_EDGES, {"keys": keys, "member_at": MEMBER_AT}).pl()
     known: dict[str, str] = dict(
         tx.execute(
             "select group_key, campaign_id from campaign_key where group_key in (select unnest($keys::varchar[]))",
@@ -135,9 +123,9 @@ def update_campaigns(tx: WriteTx, accounts: Collection[str], *, now: datetime) -
             {"ids": sorted(set(known.values()))},
         ).fetchall()
     )
-    groups = group_keys(edges.filter(pl.col("score") >= MEMBER_AT), known, ages)
+    groups = group_keys(edges, known, ages)
     for group in groups:
-        _write(tx, group, edges, holders, now)
+        _write(tx, group, edges, now)
     return tuple(sorted(group.campaign_id for group in groups))
 
 
@@ -177,9 +165,19 @@ def _affected_keys(tx: Tx, accounts: Collection[str]) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _write(tx: WriteTx, group: Group, edges: pl.DataFrame, holders: pl.DataFrame, now: datetime) -> None:
+def _write(tx: WriteTx, group: Group, edges: pl.DataFrame, now: datetime) -> None:
     ids = [group.campaign_id, *group.merged]
-    members = memberships(edges.filter(pl.col("group_key").is_in(group.keys)), holders)
+    members = (
+        edges.filter(pl.col("group_key").is_in(group.keys))
+        .group_by("account_id")
+        .agg(
+            pl.col("score").first().alias("probability"),
+            pl.col("named").first(),
+            pl.col("first_seen").min(),
+            pl.col("last_seen").max(),
+        )
+        .sort("account_id")
+    )
     old = tx.execute(
         "select account_id, min(joined_at) as joined_at from campaign_member "
         "where campaign_id in (select unnest($ids::varchar[])) group by account_id",
@@ -231,9 +229,7 @@ def _write_campaign(tx: WriteTx, group: Group, members: pl.DataFrame, now: datet
             {"keys": [*group.keys], **where},
         ).fetchall()
     ]
-    # Members that only ties brought in must not make the campaign look weaker.
-    certain = members.filter("named") if members["named"].any() else members
-    score = float(certain["probability"].mean() or 0.0) if members.height else 0.0  # type: ignore[arg-type]
+    score = float(members["probability"].mean() or 0.0) if members.height else 0.0  # type: ignore[arg-type]
     named = int(members["named"].sum())
     tx.execute("delete from campaign where campaign_id = $id", where)
     tx.execute("delete from finding where finding_id = $id", where)

@@ -3,7 +3,7 @@ create or replace view campaign_members as
 select
     campaign_id, -- the campaign
     account_id, -- the member
-    probability, -- that it belongs, 0 to 1: by its own score, and by what ties it to named members
+    probability, -- that it belongs, 0 to 1
     first_seen, -- event time of its first evidence
     last_seen, -- event time of its latest
     joined_at -- when it was first counted as a member

@@ -2,7 +2,7 @@
 create or replace view campaigns as
 select
     campaign_id, -- stays the same while it grows
-    score, -- mean probability of the members that are named; of all members while none is
+    score, -- mean probability of the accounts that are named
     accounts, -- members
     named_accounts, -- members that are named
     reasons, -- what they share, a sentence each
