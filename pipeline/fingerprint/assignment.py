@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
@@ -51,8 +51,10 @@ class Group(Protocol):
         """Committed offset, and the first offset that the log still has."""
         ...
 
-    async def commit_exactly(self, generation: int, offsets: Mapping[TopicPartition, int]) -> bool:
-        """Commit; False where the group has moved on."""
+    async def commit_exactly(
+        self, generation: int, offsets: Mapping[TopicPartition, int], ours: Callable[[], bool]
+    ) -> bool:
+        """Commit; False where the group has moved on, or ``ours`` says no."""
         ...
 
     def read_to_end(self, partition: TopicPartition) -> bool:
@@ -266,8 +268,9 @@ class Assignment:
             return
         hit("worker.acknowledged")
         for generation in {slot.generation for slot in behind}:
-            wanted = {slot.partition: slot.acknowledged for slot in behind if slot.generation == generation}
-            if await self._group.commit_exactly(generation, wanted):
+            its = [slot for slot in behind if slot.generation == generation]
+            wanted = {slot.partition: slot.acknowledged for slot in its}
+            if await self._group.commit_exactly(generation, wanted, ours=_all_ours(its)):
                 for slot in behind:
                     slot.committed = max(slot.committed, wanted.get(slot.partition, 0))
 
@@ -291,6 +294,10 @@ class Assignment:
     def _show_pending(self) -> None:
         pending = sum(slot.state.pending_events for slot in self._slots.values() if slot.state is not None)
         self._metrics.set("worker_pending_events", pending)
+
+
+def _all_ours(slots: Sequence[_Slot]) -> Callable[[], bool]:
+    return lambda: not any(slot.revoked for slot in slots)
 
 
 def _seen(decoding: asyncio.Future[pl.DataFrame]) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import faust
 from aiokafka import TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import IllegalGenerationError, KafkaError, RebalanceInProgressError, UnknownMemberIdError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 
 # A fetch waits so long at the broker for data of the partitions that it names, and no other is fetched from there
@@ -23,6 +24,7 @@ from faust.transport.drivers import aiokafka as driver
 _FETCH_WAIT_MS = 100
 # Word of a partition that is older says nothing about its end.
 _FETCH_STALE_MS = 5_000
+_COMMIT_RETRY_S = 0.1
 
 
 class CommittedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -40,9 +42,13 @@ class CommittedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         found: tuple[int | None, int] = await self._in_thread(self._committed_position(partition))
         return found
 
-    async def commit_exactly(self, generation: int, offsets: Mapping[TopicPartition, int]) -> bool:
-        """Commit for a generation; False where the group has moved on. Retries while the broker is away."""
-        done: bool = await self._in_thread(self._commit_exactly(generation, offsets))
+    async def commit_exactly(
+        self, generation: int, offsets: Mapping[TopicPartition, int], ours: Callable[[], bool]
+    ) -> bool:
+        """Commit for a generation; False where the group has moved on, or ``ours`` says no. Retries while the broker is
+        away.
+        """
+        done: bool = await self._in_thread(self._commit_exactly(generation, offsets, ours))
         return done
 
     def read_to_end(self, partition: TopicPartition) -> bool:
@@ -67,15 +73,32 @@ class CommittedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         earliest = await consumer.beginning_offsets([partition])
         return await consumer.committed(partition), earliest[partition]
 
-    async def _commit_exactly(self, generation: int, offsets: Mapping[TopicPartition, int]) -> bool:
+    async def _commit_exactly(
+        self, generation: int, offsets: Mapping[TopicPartition, int], ours: Callable[[], bool]
+    ) -> bool:
+        # aiokafka's own commit tries again under whatever generation there is by then: a commit that hung while the
+        # broker was away would land in the next assignment, after that has looked where to begin.
         consumer = self._ensure_consumer()
-        if consumer._coordinator.generation != generation:  # noqa: SLF001
-            return False
-        try:
-            await consumer.commit(dict(offsets))
-        except (CommitFailedError, IllegalStateError):
-            return False  # rebalanced meanwhile: the offsets will be read again, by whoever has them now
-        return True
+        coordinator = consumer._coordinator  # noqa: SLF001
+        wanted = {partition: OffsetAndMetadata(offset, "") for partition, offset in offsets.items()}
+        while coordinator.generation == generation and ours():
+            try:
+                await coordinator.ensure_coordinator_known()
+                async with coordinator._commit_lock:  # noqa: SLF001
+                    assignment = consumer._subscription.subscription.assignment  # noqa: SLF001
+                    # The request is made before anything else can run: it carries the generation looked at here.
+                    if coordinator.generation != generation or not ours() or assignment is None:
+                        break
+                    await coordinator._do_commit_offsets(assignment, wanted)  # noqa: SLF001
+            except (UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError):
+                break  # the offsets will be read again, by whoever has them now
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                await asyncio.sleep(_COMMIT_RETRY_S)
+            else:
+                return True
+        return False
 
 
 class CommittedConsumer(driver.Consumer):  # type: ignore[misc]

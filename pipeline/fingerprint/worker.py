@@ -224,8 +224,8 @@ class _AppGroup:
     async def committed_position(self, partition: TopicPartition) -> tuple[int | None, int]:
         return await self._thread.committed_position(partition)
 
-    async def commit_exactly(self, generation: int, offsets: Any) -> bool:
-        return await self._thread.commit_exactly(generation, offsets)
+    async def commit_exactly(self, generation: int, offsets: Any, ours: Callable[[], bool]) -> bool:
+        return await self._thread.commit_exactly(generation, offsets, ours)
 
     def read_to_end(self, partition: TopicPartition) -> bool:
         return self._thread.read_to_end(partition)

@@ -50,8 +50,11 @@ class Told:
         await self.opening.wait()
         return None, 0
 
-    async def commit_exactly(self, generation: int, offsets: Mapping[TopicPartition, int]) -> bool:
+    async def commit_exactly(
+        self, generation: int, offsets: Mapping[TopicPartition, int], ours: Callable[[], bool]
+    ) -> bool:
         assert generation == GENERATION
+        assert ours()
         self.commits.append({partition.partition: offset for partition, offset in offsets.items()})
         return True
 
