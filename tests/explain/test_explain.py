@@ -24,9 +24,6 @@ from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.errors import UsageError
 from pipeline.explain import AccountReport, CampaignReport, explain, render
-from pipeline.explain.model import Bar, Timeline
-from pipeline.explain.picture import draw_bars
-from pipeline.explain.render import visible
 from pipeline.explain.subject import UnknownSubjectError, rule_version
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules, override
@@ -291,24 +288,6 @@ def test_hostile_things_in_a_campaign(tmp_path: Path) -> None:
     assert "<script>" in page.text
     assert "\u200b" not in text + page.text
     shown(account(store, min(simulation.truth.planted)))
-
-
-def test_time_that_is_not_counted_yet_is_not_drawn_as_silence() -> None:
-    bars = [Bar(START + timedelta(minutes=n), 1 + n, 0, 0, 1) for n in (0, 2)]
-    timeline = Timeline("minute", START, START + timedelta(hours=1), bars)
-    half = draw_bars(timeline, START + timedelta(minutes=4))
-    assert half is not None
-    assert [bar.x for bar in half.bars] == [0, 430]
-    assert [bar.height for bar in half.bars] == [40, 120]
-    assert half.ticks[-1] == (860.0, "2026-01-05 12:04")
-    ahead = draw_bars(timeline, START)  # minutes behind the watermark may still grow, and are shown
-    assert ahead is not None
-    assert ahead.ticks[-1] == (860.0, "2026-01-05 12:03")
-    assert draw_bars(Timeline("hour", START, START, []), None) is None
-
-
-def test_what_cannot_be_seen_is_shown_as_its_code() -> None:
-    assert visible("a\nb\x1b[0m\u202ec é 漢") == "a\\u{a}b\\u{1b}[0m\\u{202e}c é 漢"
 
 
 def test_an_unknown_id_is_one_line_with_the_nearest(analyzed: Analyzed, capsys: pytest.CaptureFixture[str]) -> None:
