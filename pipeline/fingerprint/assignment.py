@@ -117,6 +117,7 @@ class Assignment:
         self._metrics = metrics
         self._slots: dict[int, _Slot] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="panes")
+        self._committing = asyncio.Lock()
         self.draining = False
 
     def close(self) -> None:
@@ -263,16 +264,19 @@ class Assignment:
 
     async def _commit(self, slots: list[_Slot]) -> None:
         """Commit what is acknowledged, a call a generation (in practice one)."""
-        behind = [slot for slot in slots if slot.acknowledged > slot.committed and not slot.revoked]
-        if not behind:
-            return
-        hit("worker.acknowledged")
-        for generation in {slot.generation for slot in behind}:
-            its = [slot for slot in behind if slot.generation == generation]
-            wanted = {slot.partition: slot.acknowledged for slot in its}
-            if await self._group.commit_exactly(generation, wanted, ours=_all_ours(its)):
-                for slot in behind:
-                    slot.committed = max(slot.committed, wanted.get(slot.partition, 0))
+        # One at a time: a commit that is tried again after a later one would take the group's offset back, behind what
+        # the store has folded on the strength of the later one.
+        async with self._committing:
+            behind = [slot for slot in slots if slot.acknowledged > slot.committed and not slot.revoked]
+            if not behind:
+                return
+            hit("worker.acknowledged")
+            for generation in {slot.generation for slot in behind}:
+                its = [slot for slot in behind if slot.generation == generation]
+                wanted = {slot.partition: slot.acknowledged for slot in its}
+                if await self._group.commit_exactly(generation, wanted, ours=_all_ours(its)):
+                    for slot in its:
+                        slot.committed = wanted[slot.partition]
 
     async def _bury(self, slot: _Slot, error: CorruptBatchError, value: bytes | None) -> None:
         """Report a batch that cannot be read; its offset is covered by the next delta."""

@@ -35,6 +35,9 @@ class Told:
         self.passing.set()
         self.opening = asyncio.Event()
         self.opening.set()
+        self.committing = asyncio.Event()
+        self.committing.set()
+        self.asked = 0  # commits begun, whether they have ended or not
 
     async def send_delta(self, delta: Delta, *, ours: Callable[[], bool]) -> bool:
         await self.passing.wait()
@@ -55,6 +58,8 @@ class Told:
     ) -> bool:
         assert generation == GENERATION
         assert ours()
+        self.asked += 1
+        await self.committing.wait()
         self.commits.append({partition.partition: offset for partition, offset in offsets.items()})
         return True
 
@@ -175,6 +180,31 @@ def test_batches_that_the_broker_has_lost_are_counted_and_what_came_is_taken_in(
     metrics = Metrics()
     assert asyncio.run(run(metrics)).of(0) == [(0, 4, 40)]
     assert metrics.value("worker_missing_messages") == 2
+
+
+def test_while_a_commit_hangs_no_later_one_overtakes_it() -> None:
+    async def run() -> Told:
+        told = Told()
+        told.committing.clear()
+        assignment = assigned(told, emit_events=10)
+        tasks = begin(assignment, 0)
+        await assignment.put(0, 0, GENERATION, batch(0))
+        while not told.asked:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        await assignment.put(0, 1, GENERATION, batch(1))
+        emitting = [asyncio.create_task(assignment.emit()) for _ in range(3)]
+        for _ in range(50):
+            await asyncio.sleep(0.001)
+        assert told.asked == 1
+        told.committing.set()
+        await asyncio.gather(*emitting)
+        await settled(assignment)
+        assignment.revoke([0])
+        await asyncio.gather(*tasks)
+        assignment.close()
+        return told
+
+    assert asyncio.run(run()).commits == [{0: 1}, {0: 2}]
 
 
 def test_of_a_revoked_partition_nothing_more_is_sent_and_its_task_ends() -> None:
