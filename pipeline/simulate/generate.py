@@ -20,7 +20,8 @@ from pipeline.simulate.seeds import generator, hex_ids
 from pipeline.simulate.texts import built_in_texts, load_texts
 from pipeline.simulate.timing import Timing, load_timing
 from pipeline.simulate.traffic import Stage, cohort_events
-from pipeline.simulate.truth import Truth
+from pipeline.simulate.truth import Truth, labels
+from pipeline.simulate.world import world
 
 CHUNK_EVENTS: Final = 5000
 DEFAULT_START: Final = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -130,10 +131,12 @@ def plan(
     seconds = sized.duration.total_seconds()
     if sized.metadata_only:
         events, facts = load_events(generator(seed, "load"), sized.accounts, seconds, sized.rate, start)
-        labels = [facts.select("account_id", cohort=pl.lit("load"), campaign_id=pl.lit(None, pl.String))]
-        return _finish(sized, seed, [events], [facts], labels)
+        told = [facts.select("account_id", cohort=pl.lit("load"), campaign_id=pl.lit(None, pl.String))]
+        return _finish(sized, seed, [events], [facts], told)
     texts = load_texts(prompts, seed) if prompts else built_in_texts(seed)
     stage = Stage(texts, load_timing(traces) if traces else Timing({}), start, seconds)
+    if sized.days:
+        return _finish(sized, seed, *world(sized, seed, stage))
     frames, facts_of, label_of = [], [], []
     for cohort in COHORTS:
         rng = generator(seed, "cohort", cohort.name)
@@ -142,28 +145,22 @@ def plan(
         group = make_group(rng, count, start, age_days=cohort.age_days, organisation=organisation)
         frames.append(cohort_events(rng, cohort, group, stage, rate=sized.rate))
         facts_of.append(group.facts)
-        label_of.append(_labels(group.accounts, cohort.name, None))
+        label_of.append(labels(group.accounts, cohort.name, None))
     if sized.campaign_accounts:
         group, events = campaign(seed, sized.campaign_accounts, stage)
         frames.append(events)
         facts_of.append(group.facts)
-        label_of.append(_labels(group.accounts, "campaign", CAMPAIGN_ID))
+        label_of.append(labels(group.accounts, "campaign", CAMPAIGN_ID))
     return _finish(sized, seed, frames, facts_of, label_of)
 
 
-def _labels(accounts: list[str], cohort: str, campaign_id: str | None) -> pl.DataFrame:
-    return pl.DataFrame({"account_id": accounts}).with_columns(
-        cohort=pl.lit(cohort), campaign_id=pl.lit(campaign_id, pl.String)
-    )
-
-
 def _finish(
-    scenario: Scenario, seed: int, frames: list[pl.DataFrame], facts: list[pl.DataFrame], labels: list[pl.DataFrame]
+    scenario: Scenario, seed: int, frames: list[pl.DataFrame], facts: list[pl.DataFrame], truths: list[pl.DataFrame]
 ) -> Simulation:
     rng = generator(seed, "finish")
-    events = pl.concat(frames)
+    events = pl.concat(frames, how="diagonal")
     counts = events.group_by("account_id").len("events")
-    accounts = pl.concat(labels).join(counts, on="account_id", how="left", maintain_order="left")
+    accounts = pl.concat(truths).join(counts, on="account_id", how="left", maintain_order="left")
     accounts = accounts.with_columns(pl.col("events").fill_null(0).cast(pl.Int64))
     # A gateway's retry is the same event again, byte for byte, a little later in the log.
     again = rng.choice(events.height, min(scenario.duplicates, events.height), replace=False)

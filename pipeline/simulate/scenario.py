@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from pipeline.errors import UsageError
+from pipeline.simulate.shapes import SHAPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,9 @@ class Scenario:
     duplicates: int = 0  # events sent again as a gateway's retry does, with their id
     broken: int = 0  # messages that are no event
     text: bool = True
+    shapes: tuple[str, ...] = ()  # campaigns of shapes.py that are planted
+    days: bool = False  # benign customers live by day and night, and a new model is released
+    about: str = ""
 
     @property
     def metadata_only(self) -> bool:
@@ -28,11 +32,24 @@ class Scenario:
         return self.name == "load"
 
 
+def _world(name: str, shapes: tuple[str, ...], about: str) -> Scenario:
+    # The rate brings a person of the demo, who asks all the time, to some requests a day.
+    return Scenario(
+        name, 5000, timedelta(days=2), rate=0.008, duplicates=20, broken=2, shapes=shapes, days=True, about=about
+    )
+
+
 SCENARIOS: Final = {
     "demo": Scenario("demo", 1200, campaign_accounts=160, duplicates=60, broken=12),
     "benign": Scenario("benign", 1200),
     "campaign": Scenario("campaign", 400, campaign_accounts=240),
     "load": Scenario("load", 20_000, timedelta(minutes=10), text=False),
+    "quiet": _world("quiet", (), "benign customers only"),
+    **{shape.name: _world(shape.name, (shape.name,), shape.about) for shape in SHAPES},
+    **{
+        f"adaptive_{cost}": _world(f"adaptive_{cost}", (f"adaptive_{cost}",), f"campaign (11) at cost {cost} of 4")
+        for cost in range(5)
+    },
 }
 
 

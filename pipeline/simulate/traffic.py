@@ -32,7 +32,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sent:
+class Sent:
     """Requests before they have a sender: arrays run parallel."""
 
     times_s: Floats
@@ -54,7 +54,7 @@ def cohort_events(rng: np.random.Generator, cohort: Cohort, group: Group, stage:
         mean = cohort.per_minute * rate * duration_s / 60
         requests = rng.poisson(mean * weights / weights.mean())
     who = np.repeat(np.arange(count), requests)
-    inputs, outputs, whole, first = _sizes(rng, cohort, stage, len(who))
+    inputs, outputs, whole, first = draw_sizes(rng, cohort, stage, len(who))
     if cohort.pace == "workers":
         # A loop over accounts, of which such cohorts have a handful.
         parts = [closed_loop(rng, whole[who == i] / 1000.0, cohort.workers) for i in range(count)]
@@ -67,12 +67,12 @@ def cohort_events(rng: np.random.Generator, cohort: Cohort, group: Group, stage:
     inside = times < duration_s
     who, times = who[inside], times[inside]
     inputs, outputs, whole, first = inputs[inside], outputs[inside], whole[inside], first[inside]
-    prompts = _prompts(rng, cohort, who, stage.texts)
-    return _events(
+    prompts = draw_prompts(rng, cohort, who, stage.texts)
+    return make_events(
         rng,
         group,
         who,
-        _Sent(times, inputs, outputs, whole, first, prompts),
+        Sent(times, inputs, outputs, whole, first, prompts),
         start=stage.start,
         system=cohort.systems[0] if cohort.systems else None,
         subnets=cohort.subnets,
@@ -107,7 +107,9 @@ def campaign_events(
     whole, first = latencies(rng, inputs, outputs)
     workers = max(1, round(float((whole.sum() / 1000 + 0.14 * len(who)) / (duration_s - 4))))
     times = np.minimum(closed_loop(rng, whole / 1000.0, workers), duration_s - 0.001)
-    frame = _events(rng, group, who, _Sent(times, inputs, outputs, whole, first, prompts), start=stage.start, subnets=3)
+    frame = make_events(
+        rng, group, who, Sent(times, inputs, outputs, whole, first, prompts), start=stage.start, subnets=3
+    )
     own = pl.Series(rng.random(len(group.accounts))[who] < client_share)
     return frame.with_columns(
         pl.when(own).then(pl.lit(value, pl.String)).otherwise(name).alias(name)
@@ -115,7 +117,7 @@ def campaign_events(
     )
 
 
-def _sizes(rng: np.random.Generator, cohort: Cohort, stage: Stage, count: int) -> tuple[Ints, Ints, Ints, Ints]:
+def draw_sizes(rng: np.random.Generator, cohort: Cohort, stage: Stage, count: int) -> tuple[Ints, Ints, Ints, Ints]:
     """Input and output tokens, whole and first-token latency in ms."""
     inputs, drawn = stage.timing.sizes(rng, cohort.profile, count)
     outputs = np.maximum(1, (drawn * cohort.output_share).astype(np.int64))
@@ -124,11 +126,12 @@ def _sizes(rng: np.random.Generator, cohort: Cohort, stage: Stage, count: int) -
 
 def _enough(rng: np.random.Generator, cohort: Cohort, stage: Stage) -> int:
     """Requests that keep the workers of one account busy for longer than the stage lasts."""
-    whole = _sizes(rng, cohort, stage, 1000)[2]
+    whole = draw_sizes(rng, cohort, stage, 1000)[2]
     return int(2 * cohort.workers * stage.duration_s / (whole.mean() / 1000)) + 2 * cohort.workers
 
 
-def _prompts(rng: np.random.Generator, cohort: Cohort, who: Ints, texts: Texts) -> list[str]:
+def draw_prompts(rng: np.random.Generator, cohort: Cohort, who: Ints, texts: Texts) -> list[str]:
+    """A prompt for each request."""
     kinds = rng.integers(0, len(cohort.kinds), len(who))
     prompts: list[str] = [""] * len(who)
     for index, kind in enumerate(cohort.kinds):
@@ -143,11 +146,11 @@ def _prompts(rng: np.random.Generator, cohort: Cohort, who: Ints, texts: Texts) 
     return prompts
 
 
-def _events(
+def make_events(
     rng: np.random.Generator,
     group: Group,
     who: Ints,
-    sent: _Sent,
+    sent: Sent,
     *,
     start: datetime,
     system: str | None = None,
@@ -157,6 +160,7 @@ def _events(
     end_users: int = 0,
     client: tuple[str, str, str | None] | None = None,
 ) -> pl.DataFrame:
+    """Native events of the requests that ``group.accounts[who]`` sent."""
     count = len(who)
     network = group.network[who]
     if subnets > 1:

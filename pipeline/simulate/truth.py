@@ -50,3 +50,10 @@ class Truth:
     def write(self, path: Path) -> None:
         """Write as JSON."""
         path.write_text(json.dumps(self.as_dict(), indent=1) + "\n", encoding="utf-8")
+
+
+def labels(accounts: list[str], cohort: str, campaign_id: str | None) -> pl.DataFrame:
+    """Rows of ``Truth.accounts``, without ``events``; null: benign."""
+    return pl.DataFrame({"account_id": accounts}).with_columns(
+        cohort=pl.lit(cohort), campaign_id=pl.lit(campaign_id, pl.String)
+    )
