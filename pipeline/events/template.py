@@ -27,6 +27,13 @@ _HEAD_CHARS: Final = 4000
 _SKELETON_CHARS: Final = 240
 _INVISIBLE: Final = r"[\u{200B}-\u{200F}\u{2060}-\u{2064}\u{FEFF}\u{00AD}]"
 
+# A letter outside of these blocks, of which each letter is its own NFKC and none joins with the one before it: ASCII,
+# À to ÿ, Cyrillic, usual punctuation, kana, Han and Hangul syllables.
+_MAY_CHANGE: Final = (
+    r"[^\x00-\x7F¡¢£¤¥¦§©«¬®°±¶·»¿À-ÿ\u{0400}-\u{0482}\u{048A}-\u{052F}\u{2013}\u{2014}\u{2018}\u{2019}“”„•€"
+    r"、。「」『』ぁ-ゖァ-ヺー一-\u{9FFF}가-힣]"
+)
+
 # In this order; the marks are private-use characters, so that no text can hold them by chance. (pattern, mark)
 _MASKS: Final = (
     (r"(?s)```.*?(```|$)", "\ue000"),
@@ -44,7 +51,7 @@ _WORDS: Final = r"^((?:\S+ ){0,31}\S+)"
 def normalised(texts: pl.Series) -> pl.Series:
     """NFKC, lower case, white space made single blanks; invisible characters and NUL taken out."""
     clean = pl.col("text").str.replace_all("\0", "", literal=True).str.to_lowercase()
-    return _composed(texts).to_frame("text").select(_blanks(clean).str.strip_chars()).to_series()
+    return composed(texts).to_frame("text").select(_blanks(clean).str.strip_chars()).to_series()
 
 
 def skeletons(texts: pl.Series) -> pl.Series:
@@ -52,7 +59,7 @@ def skeletons(texts: pl.Series) -> pl.Series:
     head = pl.col("text").str.strip_chars()
     for pattern, mark in _MASKS:
         head = head.str.replace_all(pattern, mark)
-    frame = _composed(texts.str.slice(0, _HEAD_CHARS)).to_frame("text").with_columns(head.alias("text"))
+    frame = composed(texts.str.slice(0, _HEAD_CHARS)).to_frame("text").with_columns(head.alias("text"))
     flat = _blanks(pl.col("text").str.to_lowercase()).str.strip_chars()
     # Step by step: in one expression each step would be worked out again for each time that it is named.
     for step in (_extracted(_FIRST_LINE), _extracted(_BEFORE_COLON), flat, _extracted(_WORDS)):
@@ -60,9 +67,11 @@ def skeletons(texts: pl.Series) -> pl.Series:
     return frame["text"].str.slice(0, _SKELETON_CHARS)
 
 
-def _composed(texts: pl.Series) -> pl.Series:
-    """NFKC without invisible characters. ASCII is that already, and most text is ASCII: it is not looked at."""
+def composed(texts: pl.Series) -> pl.Series:
+    """NFKC without invisible characters. Text of which no letter can change, as nearly all is, is not looked at."""
     others = (texts.str.len_bytes() > texts.str.len_chars()).arg_true()
+    if not others.is_empty():
+        others = others.filter(texts.gather(others).str.contains(_MAY_CHANGE))
     if others.is_empty():
         return texts
     made = texts.gather(others).str.normalize("NFKC").str.replace_all(_INVISIBLE, "")
