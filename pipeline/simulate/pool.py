@@ -173,9 +173,10 @@ def _times(run: _Campaign, group: Group, who: Ints, whole_ms: Ints, span: Range)
     duration_s = days.stage.duration_s
     begin, end = span[0] * duration_s, span[1] * duration_s
     if shape.pivot:
-        begin, end = max(begin, days.release_s - 6 * HOUR_S), min(end, days.release_s + 16 * HOUR_S)
+        begin, end = max(begin, days.release_s - 3 * HOUR_S), min(end, days.release_s + 16 * HOUR_S)
     if shape.pace == "workers":
-        length_s = min(_between(rng, _WORK_H) * HOUR_S, 0.9 * (end - begin))
+        most_s = 0.9 * (end - begin)
+        length_s = most_s if shape.pivot else min(_between(rng, _WORK_H) * HOUR_S, most_s)
         start_s = begin if shape.pivot else begin + float(rng.uniform(0, end - begin - length_s))
         work_s = float(whole_ms.sum()) / 1000 + 0.14 * len(who)
         workers = max(1, round(work_s / length_s))
