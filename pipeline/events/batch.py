@@ -8,9 +8,9 @@ import polars as pl
 
 from pipeline.errors import CorruptBatchError
 from pipeline.events.ipc import ArrowError, read_frame
-from pipeline.events.schema import EVENTS
+from pipeline.events.schema import ADDED, EVENTS
 
-EVENTS_VERSION = b"1"
+EVENTS_VERSION = b"2"  # workers read older ones too: update them before ingest
 VERSION_HEADER = "stillwatch-events"
 
 
@@ -25,12 +25,17 @@ def decode_events(value: bytes | None, *, topic: str = "", partition: int = -1, 
     """Read what ``encode_events`` wrote.
 
     Raises:
-        CorruptBatchError: the bytes are no Arrow file or its columns are not those of EVENTS.
+        CorruptBatchError: the bytes are no Arrow file or its columns are not those of EVENTS, of this version or of
+            an older one.
     """
     try:
         frame = read_frame(value or b"")
     except ArrowError as error:
         raise CorruptBatchError(topic, partition, offset, f"no Arrow batch: {error}") from None
+    lacking = [name for name in ADDED if name not in frame.columns]
+    if lacking:
+        frame = frame.with_columns(pl.lit(None, EVENTS[name]).alias(name) for name in lacking)
+        frame = frame.select(name for name in EVENTS.names() if name in frame.columns)
     if frame.schema != EVENTS:
-        raise CorruptBatchError(topic, partition, offset, "columns differ from the event schema, version 1")
+        raise CorruptBatchError(topic, partition, offset, f"columns are not those of version {EVENTS_VERSION.decode()}")
     return frame

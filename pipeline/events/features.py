@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.events.check import REFUSED
+from pipeline.events.fragments import MOST, fragments
 from pipeline.events.json_lines import nested, unescape
 from pipeline.events.language import guess_languages
 from pipeline.events.schema import EVENTS
@@ -15,9 +16,11 @@ from pipeline.events.text import count_list, read_text
 
 HASHES: Final = ("system_hash", "template_hash", "prompt_hash")
 LENGTHS: Final = ("system_chars", "prompt_chars", "response_chars")
-_CONTENT: Final = pl.Schema(dict.fromkeys((*HASHES, *LENGTHS, "language"), pl.String))
+_GIVEN: Final = (*HASHES, *LENGTHS, "language")
+_CONTENT: Final = pl.Schema([*((name, pl.String()) for name in _GIVEN), ("fragments", pl.List(pl.String()))])
 _BLOBS: Final = pl.Schema({"m": pl.List(pl.String)})
 _TEXTS: Final = ("system", "messages", "prompt", "response")
+_LISTS: Final = ("reasoning_blobs", "fragments")
 _HEX64: Final = r"^[0-9a-f]{16}$"
 _LANGUAGE: Final = r"^([a-z]{2,3}|[A-Z][a-z]{3})$"
 
@@ -26,7 +29,7 @@ def text_features(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Feature columns of EVENTS with ``message_count``, ``tool_count`` and ``tool_call_count`` as the text has them, a
     row for each of ``wire``; and the rows whose text or content has a wrong shape (REFUSED).
     """
-    names = (*HASHES, *LENGTHS, "language", "message_count", "tool_count", "tool_call_count", "reasoning_blobs")
+    names = (*HASHES, *LENGTHS, "language", "message_count", "tool_count", "tool_call_count", *_LISTS)
     found = pl.select(
         pl.repeat(None, len(wire), dtype=pl.UInt32 if name.endswith("count") else EVENTS[name]).alias(name)
         for name in names
@@ -36,7 +39,9 @@ def text_features(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     if any(wire[name].null_count() < len(wire) for name in _TEXTS):
         told = wire.select(pl.any_horizontal(pl.col(_TEXTS).is_not_null())).to_series().arg_true()
         made, bad = _of_text(wire[told])
-        found = found.with_columns(found[name].scatter(told, made[name]) for name in made.columns)
+        # Polars scatters no lists: the rows are gathered instead, null where there was no text.
+        row = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(wire)).scatter(told, range(len(told)))
+        found = found.with_columns(made[name].gather(row) for name in made.columns)
         refused.append(bad.with_columns(pl.lit(told).gather(pl.col("at")).alias("at")))
     if wire["content"].null_count() < len(wire):
         given, bad = _of_content(wire["content"])
@@ -74,9 +79,10 @@ def _of_text(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.col("tool_calls").alias("tool_call_count"),
     )
     language = guess_languages(text["prompt"]).alias("language")
+    passages = fragments(masked["system"], masked["prompt"])
     bad = text["shape"].arg_true()
     detail = "messages is to be a list of messages, each an object"
-    return hashes.hstack(lengths).with_columns(language), _refuse(bad, "wrong_type", detail)
+    return hashes.hstack(lengths).with_columns(language, passages), _refuse(bad, "wrong_type", detail)
 
 
 def _of_content(column: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -97,12 +103,27 @@ def _of_content(column: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
             (column.is_not_null() & ~column.str.starts_with("{")).arg_true(), "wrong_type", "content is to be an object"
         )
     ]
-    for name in _CONTENT:
+    for name in _GIVEN:
         lost = (raw[name].is_not_null() & made[name].is_null()).arg_true()
         kind = "16 hexadecimal digits" if name in HASHES else "a whole number" if name in LENGTHS else "an ISO code"
         refused.append(_refuse(lost, "wrong_type", f"content.{name} is to be {kind}"))
+    given, bad = _given_fragments(raw["fragments"])
+    made = made.with_columns(given)
+    refused.append(bad)
     refused += [_refuse((made[name] < 0).arg_true(), "out_of_range", f"content.{name} is negative") for name in LENGTHS]
     return made, pl.concat(refused)
+
+
+def _given_fragments(lists: pl.Series) -> tuple[pl.Series, pl.DataFrame]:
+    """Fragments as 16 hexadecimal digits each; ascending, each once, as many as an event keeps."""
+    made = lists.list.eval(
+        pl.when(pl.element().str.contains(_HEX64))
+        .then(pl.element())
+        .str.to_integer(base=16, dtype=pl.UInt64, strict=False)
+    )
+    detail = f"content.fragments is to be at most {MOST} times 16 hexadecimal digits"
+    wrong = (made.list.eval(pl.element().is_null()).list.any() | (made.list.len() > MOST)).arg_true()
+    return made.list.unique().list.sort().alias("fragments"), _refuse(wrong, "wrong_type", detail)
 
 
 def _blobs(column: pl.Series) -> tuple[pl.Series, pl.DataFrame]:

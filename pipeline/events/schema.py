@@ -73,8 +73,11 @@ EVENTS: Final = pl.Schema(
         "language": pl.String(),  # ISO 639-1, or the ISO 15924 script where the language is not told; null: no guess
         "reasoning_blobs": pl.List(pl.UInt64),
         "source_format": pl.String(),  # native, otel, litellm, openai
+        "fragments": pl.List(pl.UInt64),  # of the system prompt and the last user message; see fragments.py
     }
 )
+# Columns that batches of an older version lack, and by which version they came: they are read as null.
+ADDED: Final[Mapping[str, int]] = {"fragments": 2}
 
 DEAD_LETTERS: Final = pl.Schema(
     {

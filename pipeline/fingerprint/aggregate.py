@@ -11,7 +11,7 @@ import polars as pl
 
 from pipeline.fingerprint.grouping import Coded, Groups, Ints, code_integers, code_strings, combine, group, hex16
 from pipeline.fingerprint.hashing import hash_text
-from pipeline.fingerprint.schema import LINKS, PANE_S, PANES, SUMS
+from pipeline.fingerprint.schema import FRAGMENTS_KEPT, LINKS, PANE_S, PANES, SUMS
 from pipeline.fingerprint.sketch import empty_lists, sketches, tally, tally_codes
 
 _PANE_US: Final = PANE_S * 1_000_000
@@ -45,6 +45,8 @@ def aggregate(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
             pane, link = _blobs(blobs)
             panes.append(pane)
             links.append(link)
+    if events["fragments"].null_count() < len(events):
+        links.append(_fragments(events))
     return sort_panes(pl.concat([PANES.to_frame(), *panes])), sort_links(pl.concat([LINKS.to_frame(), *links]))
 
 
@@ -213,6 +215,22 @@ def _blobs(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         _panes("reasoning_blob", blob, batch),
         _links("account", batch.entities["account"], "reasoning_blob", blob, batch),
     )
+
+
+def _fragments(events: pl.DataFrame) -> pl.DataFrame:
+    """Links to fragments, without panes: of each account and hour the FRAGMENTS_KEPT smallest.
+
+    What is among the smallest of all is among the smallest of every part, so its count is whole: whoever reads takes
+    the smallest again, and sees the same however the events were split.
+    """
+    exploded = events.explode("fragments").drop_nulls("fragments")
+    if exploded.is_empty():
+        return LINKS.to_frame()
+    coded = code_integers(exploded["fragments"])
+    assert coded is not None
+    batch = _Batch.of(exploded)
+    links = _links("account", batch.entities["account"], "fragment", Coded(coded.codes, hex16(coded.values)), batch)
+    return links.filter(pl.col("target_id").rank("ordinal").over("source_id", "hour") <= FRAGMENTS_KEPT)
 
 
 def _seen(groups: Groups, time_us: Ints) -> dict[str, Ints]:

@@ -13,6 +13,8 @@ from pipeline.events.schema import UTC_MICROSECONDS
 PANE_S: Final = 60
 SKETCH_SIZE: Final = 32  # bottom-k: relative standard error about 1/sqrt(k-2), 18 %; exact below k
 
+FRAGMENTS_KEPT: Final = 64  # links to fragments an account and hour, the smallest hashes
+
 EntityKind = Literal[
     "account", "api_key", "end_user", "template", "system_prompt", "client", "network", "reasoning_blob"
 ]
@@ -76,7 +78,7 @@ LINKS: Final = pl.Schema(
         "last_seen": UTC_MICROSECONDS,
     }
 )
-# account → template, system_prompt, client, network, api_key, end_user, reasoning_blob, model, asn;
+# account → template, system_prompt, client, network, api_key, end_user, reasoning_blob, fragment, model, asn;
 # api_key → network, client.
 
 

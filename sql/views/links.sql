@@ -4,7 +4,7 @@ select
     hour, -- start of the hour, UTC
     source_kind, -- account or api_key
     source_id, -- its id
-    target_kind, -- template, system_prompt, client, network, api_key, end_user, reasoning_blob, model, asn
+    target_kind, -- template, system_prompt, client, network, api_key, end_user, reasoning_blob, fragment, model, asn
     target_id, -- its id
     sum(events)::bigint as events, -- requests
     sum(output_tokens)::bigint as output_tokens, -- sum

@@ -67,6 +67,7 @@ def sample(rows: int, *, seed: int = 1, accounts: int = 4, span_s: float = 200.0
             "prompt_hash": pl.Series(maybe(random.integers(0, 2**63, rows).tolist()), dtype=pl.UInt64),
             "language": maybe(pick(["en", "zh", "Cyrl", "unheard-of"])),
             "reasoning_blobs": pl.Series(maybe(pick([[], [1], [1, 2], [3, 3]])), dtype=pl.List(pl.UInt64)),
+            "fragments": pl.Series(maybe(pick([[], [7], [7, 8], [9, 10, 11]])), dtype=pl.List(pl.UInt64)),
             "source_format": ["native"] * rows,
         }
     )

@@ -12,6 +12,7 @@ from pipeline.fingerprint.aggregate import aggregate
 from pipeline.fingerprint.hashing import event_keys, hash_text
 from pipeline.fingerprint.merge import merge_links, merge_panes
 from pipeline.fingerprint.schema import (
+    FRAGMENTS_KEPT,
     LINKS,
     PANES,
     SKETCH_SIZE,
@@ -90,7 +91,7 @@ def test_every_kind_and_link_is_there_and_in_order() -> None:
     assert set(links.select("source_kind", "target_kind").unique().iter_rows()) == {
         *(
             ("account", target)
-            for target in (*ENTITY_COLUMNS, "template", "system_prompt", "reasoning_blob", "model", "asn")
+            for target in (*ENTITY_COLUMNS, "template", "system_prompt", "reasoning_blob", "fragment", "model", "asn")
             if target != "account"
         ),
         ("api_key", "network"),
@@ -226,3 +227,17 @@ def test_times_before_1970_and_years_apart_fall_into_their_panes() -> None:
     assert panes["pane"].to_list() == [when.replace(second=0) for when in times]
     assert panes["events"].sum() == 3
     assert aggregate(frame[1:])[1].equals(links[1:])
+
+
+@pytest.mark.parametrize("parts", [1, 2, 7])
+def test_of_an_accounts_fragments_the_smallest_of_an_hour_count_whole(parts: int) -> None:
+    hashes = [[number % 300, 1000 + number] for number in range(900)]
+    events = sample(900).with_columns(
+        pl.Series("fragments", hashes, dtype=pl.List(pl.UInt64)),
+        pl.lit("a").alias("account_id"),
+        pl.lit(sample(1)["timestamp"][0]).alias("timestamp"),
+    )
+    links = pl.concat(aggregate(events[part::parts])[1].filter(target_kind="fragment") for part in range(parts))
+    merged = links.group_by("target_id").agg(pl.col("events").sum()).sort("target_id").head(FRAGMENTS_KEPT)
+    assert merged["target_id"].to_list() == [f"{number:016x}" for number in range(FRAGMENTS_KEPT)]
+    assert set(merged["events"]) == {3}
