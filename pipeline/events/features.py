@@ -7,21 +7,29 @@ from typing import Final
 import polars as pl
 
 from pipeline.events.check import REFUSED
+from pipeline.events.cues import KINDS
 from pipeline.events.fragments import MOST, fragments
 from pipeline.events.json_lines import nested, unescape
 from pipeline.events.language import guess_languages
+from pipeline.events.request_kind import request_kinds
 from pipeline.events.schema import EVENTS
 from pipeline.events.template import normalised, skeletons, stable_hash
 from pipeline.events.text import count_list, read_text
 
 HASHES: Final = ("system_hash", "template_hash", "prompt_hash")
 LENGTHS: Final = ("system_chars", "prompt_chars", "response_chars")
-_GIVEN: Final = (*HASHES, *LENGTHS, "language")
+_GIVEN: Final = (*HASHES, *LENGTHS, "language", "request_kind")
 _CONTENT: Final = pl.Schema([*((name, pl.String()) for name in _GIVEN), ("fragments", pl.List(pl.String()))])
 _BLOBS: Final = pl.Schema({"m": pl.List(pl.String)})
 _TEXTS: Final = ("system", "messages", "prompt", "response")
 _LISTS: Final = ("reasoning_blobs", "fragments")
 _HEX64: Final = r"^[0-9a-f]{16}$"
+_ACCEPTED: Final = {
+    **dict.fromkeys(HASHES, "16 hexadecimal digits"),
+    **dict.fromkeys(LENGTHS, "a whole number"),
+    "language": "an ISO code",
+    "request_kind": f"one of {', '.join(KINDS)}",
+}
 _LANGUAGE: Final = r"^([a-z]{2,3}|[A-Z][a-z]{3})$"
 
 
@@ -29,7 +37,7 @@ def text_features(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Feature columns of EVENTS with ``message_count``, ``tool_count`` and ``tool_call_count`` as the text has them, a
     row for each of ``wire``; and the rows whose text or content has a wrong shape (REFUSED).
     """
-    names = (*HASHES, *LENGTHS, "language", "message_count", "tool_count", "tool_call_count", *_LISTS)
+    names = (*_GIVEN, "message_count", "tool_count", "tool_call_count", *_LISTS)
     found = pl.select(
         pl.repeat(None, len(wire), dtype=pl.UInt32 if name.endswith("count") else EVENTS[name]).alias(name)
         for name in names
@@ -80,13 +88,14 @@ def _of_text(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
     language = guess_languages(text["prompt"]).alias("language")
     passages = fragments(masked["system"], masked["prompt"])
+    kind = request_kinds(text["prompt"], text["system"], masked["prompt"], masked["system"])
     bad = text["shape"].arg_true()
     detail = "messages is to be a list of messages, each an object"
-    return hashes.hstack(lengths).with_columns(language, passages), _refuse(bad, "wrong_type", detail)
+    return hashes.hstack(lengths).with_columns(language, passages, kind), _refuse(bad, "wrong_type", detail)
 
 
 def _of_content(column: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What a gateway computed itself: hashes as 16 hexadecimal digits, lengths, a language."""
+    """What a gateway computed itself: hashes as 16 hexadecimal digits, lengths, a language, a kind of request."""
     raw = nested(column, _CONTENT)
     made = raw.select(
         *(
@@ -97,6 +106,7 @@ def _of_content(column: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
         ),
         *(pl.col(name).cast(pl.Int32, strict=False) for name in LENGTHS),
         pl.when(pl.col("language").str.contains(_LANGUAGE)).then(pl.col("language")),
+        pl.when(pl.col("request_kind").is_in(KINDS)).then(pl.col("request_kind")),
     )
     refused = [
         _refuse(
@@ -105,8 +115,7 @@ def _of_content(column: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
     ]
     for name in _GIVEN:
         lost = (raw[name].is_not_null() & made[name].is_null()).arg_true()
-        kind = "16 hexadecimal digits" if name in HASHES else "a whole number" if name in LENGTHS else "an ISO code"
-        refused.append(_refuse(lost, "wrong_type", f"content.{name} is to be {kind}"))
+        refused.append(_refuse(lost, "wrong_type", f"content.{name} is to be {_ACCEPTED[name]}"))
     given, bad = _given_fragments(raw["fragments"])
     made = made.with_columns(given)
     refused.append(bad)

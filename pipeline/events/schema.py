@@ -74,10 +74,11 @@ EVENTS: Final = pl.Schema(
         "reasoning_blobs": pl.List(pl.UInt64),
         "source_format": pl.String(),  # native, otel, litellm, openai
         "fragments": pl.List(pl.UInt64),  # of the system prompt and the last user message; see fragments.py
+        "request_kind": pl.String(),  # one of KINDS in cues.py; null: no text
     }
 )
 # Columns that batches of an older version lack, and by which version they came: they are read as null.
-ADDED: Final[Mapping[str, int]] = {"fragments": 2}
+ADDED: Final[Mapping[str, int]] = {"fragments": 2, "request_kind": 3}
 
 DEAD_LETTERS: Final = pl.Schema(
     {

@@ -64,6 +64,7 @@ TALLY_INPUT_TOKENS: Final = 1  # bucket = bit length of the value: 0, 1, 2-3, 4-
 TALLY_OUTPUT_TOKENS: Final = 2
 TALLY_LATENCY_MS: Final = 3
 TALLY_LANGUAGE: Final = 4  # bucket = index in a fixed list of languages
+TALLY_REQUEST_KIND: Final = 5  # bucket = index in pipeline.events.cues.KINDS
 
 LINKS: Final = pl.Schema(
     {

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from pipeline.events.cues import KINDS
 from pipeline.fingerprint.grouping import Groups, Hashes, Ints, code_integers
 from pipeline.fingerprint.schema import (
     SKETCH_SIZE,
@@ -16,6 +17,7 @@ from pipeline.fingerprint.schema import (
     TALLY_LANGUAGE,
     TALLY_LATENCY_MS,
     TALLY_OUTPUT_TOKENS,
+    TALLY_REQUEST_KIND,
 )
 
 # Positions are part of the stored format: only ever append, at most 254. Index 0 is for what is not listed.
@@ -53,16 +55,22 @@ def tally_codes(events: pl.DataFrame) -> list[Ints]:
             continue
         codes = bit_length(column.fill_null(0).to_numpy()) | (feature << 8)
         found.append(np.where(column.is_null().to_numpy(), -1, codes) if column.null_count() else codes)
-    language = events["language"]
-    if language.null_count() < len(language):
-        index = language.replace_strict(
-            list(LANGUAGES),
-            range(len(LANGUAGES)),
-            default=pl.when(language.is_null()).then(None).otherwise(0),
+    # A language that is not listed counts as such; a kind that is not, which a newer ingest may know, does not.
+    for feature, name, listed, other in (
+        (TALLY_LANGUAGE, "language", LANGUAGES, 0),
+        (TALLY_REQUEST_KIND, "request_kind", KINDS, None),
+    ):
+        column = events[name]
+        if column.null_count() == len(column):
+            continue
+        index = column.replace_strict(
+            list(listed),
+            range(len(listed)),
+            default=pl.when(column.is_null()).then(None).otherwise(other),
             return_dtype=pl.Int64,
         )
         codes = index.fill_null(-1).to_numpy()
-        found.append(np.where(codes < 0, -1, codes | (TALLY_LANGUAGE << 8)))
+        found.append(np.where(codes < 0, -1, codes | (feature << 8)))
     return found
 
 

@@ -30,7 +30,7 @@ select
     sum(latency_ms)::double / 3600000 as in_flight, -- on average
     sketch_distinct(sketch_merge(flatten(list(ip_sketch)))) as distinct_ips, -- estimate; accounts and keys
     sketch_distinct(sketch_merge(flatten(list(prompt_sketch)))) as distinct_prompts, -- estimate; accounts and keys
-    tally_merge(flatten(list(tally))) as tally, -- for tally_quantile and tally_counts
+    tally_merge(flatten(list(tally))) as tally, -- for tally_quantile, tally_counts and request_kinds
     sketch_merge(flatten(list(ip_sketch))) as ip_sketch, -- for sketch_merge and sketch_distinct
     sketch_merge(flatten(list(prompt_sketch))) as prompt_sketch -- likewise
 from (

@@ -115,6 +115,20 @@ def test_what_a_gateway_computed_itself_stands_for_the_text() -> None:
     assert {name: given[name] for name in content} == {name: asked[name] for name in content}
 
 
+def test_the_kind_of_a_request_is_told_from_system_prompt_and_prompt_and_a_gateway_may_tell_it() -> None:
+    grade = "Grade the answer on a scale from 1 to 5 for accuracy."
+    assert _asked(f"{grade}\n\nAnswer: Rome")["request_kind"] == "rubric_grading"
+    assert _asked("Rome", system=grade)["request_kind"] == "rubric_grading"
+    assert _asked("What is the capital of Italy?")["request_kind"] == "ordinary"
+    assert one(event())["request_kind"] is None
+    assert one(event(content={"request_kind": "benchmark_item"}))["request_kind"] == "benchmark_item"
+    assert _asked(grade, content={"request_kind": "ordinary"})["request_kind"] == "ordinary"
+    refused = decode(event(content={"request_kind": "rude"}), event(content={"request_kind": 5})).dead
+    assert refused["reason"].to_list() == ["wrong_type", "wrong_type"]
+    assert refused["detail"][0].startswith("content.request_kind is to be one of ordinary, reasoning_elicitation")
+    assert "rude" not in refused["detail"][0]
+
+
 def test_counts_are_derived_only_where_they_are_not_told() -> None:
     messages = [
         {"role": "user", "content": "hi"},

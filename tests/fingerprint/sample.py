@@ -68,6 +68,7 @@ def sample(rows: int, *, seed: int = 1, accounts: int = 4, span_s: float = 200.0
             "language": maybe(pick(["en", "zh", "Cyrl", "unheard-of"])),
             "reasoning_blobs": pl.Series(maybe(pick([[], [1], [1, 2], [3, 3]])), dtype=pl.List(pl.UInt64)),
             "fragments": pl.Series(maybe(pick([[], [7], [7, 8], [9, 10, 11]])), dtype=pl.List(pl.UInt64)),
+            "request_kind": maybe(pick(["ordinary", "rubric_grading", "of-a-newer-version"])),
             "source_format": ["native"] * rows,
         }
     )

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from pipeline.events.cues import KINDS
 from pipeline.fingerprint.aggregate import aggregate
 from pipeline.fingerprint.hashing import event_keys, hash_text
 from pipeline.fingerprint.merge import merge_links, merge_panes
@@ -20,6 +21,7 @@ from pipeline.fingerprint.schema import (
     TALLY_INPUT_TOKENS,
     TALLY_LANGUAGE,
     TALLY_OUTPUT_TOKENS,
+    TALLY_REQUEST_KIND,
 )
 from pipeline.fingerprint.sketch import LANGUAGES, sketch_distinct, tally_counts, tally_quantile
 from tests.fingerprint.sample import START, events, sample
@@ -189,6 +191,7 @@ def test_tallies_are_log2_histograms() -> None:
             "account_id": ["a"] * 8,
             "input_tokens": tokens,
             "language": ["en", "en", "zh", None, "tlh", "en", "en", "en"],
+            "request_kind": ["ordinary", *["rubric_grading"] * 3, None, "of-a-newer-version", "ordinary", "ordinary"],
         }
     )
     tally = one(aggregate(frame)[0], kind="account")["tally"]
@@ -196,6 +199,7 @@ def test_tallies_are_log2_histograms() -> None:
     assert tally_counts(tally, TALLY_INPUT_TOKENS) == {0: 1, 1: 1, 2: 2, 3: 2, 4: 1, 10: 1}
     assert tally_counts(tally, TALLY_OUTPUT_TOKENS) == {}
     assert tally_counts(tally, TALLY_LANGUAGE) == {0: 1, LANGUAGES.index("en"): 5, LANGUAGES.index("zh"): 1}
+    assert tally_counts(tally, TALLY_REQUEST_KIND) == {0: 3, KINDS.index("rubric_grading"): 3}
     assert tally_quantile(tally, TALLY_INPUT_TOKENS, 0.5) == pytest.approx(4, abs=1)
     assert tally_quantile(tally, TALLY_INPUT_TOKENS, 1.0) == 1024
     assert tally_quantile(tally, TALLY_OUTPUT_TOKENS, 0.5) is None

@@ -11,6 +11,7 @@ import polars as pl
 
 from pipeline.clock import ManualClock
 from pipeline.config import StoreSettings
+from pipeline.events.cues import KINDS
 from pipeline.events.schema import EVENTS
 from pipeline.fingerprint.aggregate import aggregate
 from pipeline.fingerprint.schema import Delta
@@ -47,6 +48,7 @@ def frame(events: Sequence[Event]) -> pl.DataFrame:
             "latency_ms": 1000 * event.tokens,
             "template_hash": event.tokens,
             "prompt_hash": event.tokens * 1_000_003,
+            "request_kind": KINDS[event.tokens % len(KINDS)],
         }
         for event in events
     ]

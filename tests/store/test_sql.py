@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.saved import SavedQuery, saved_queries
-from pipeline.fingerprint.schema import SUMS
+from pipeline.events.cues import KINDS
+from pipeline.fingerprint.schema import SUMS, TALLY_REQUEST_KIND
 from pipeline.fingerprint.sketch import sketch_distinct, tally_counts, tally_quantile
 from pipeline.store import Store, apply_accounts, apply_dead_letters, apply_deltas
 from pipeline.store.query import run_query
@@ -67,6 +68,23 @@ def test_functions_agree_with_the_workers(store: Store) -> None:
         assert language is None
         assert distinct == pytest.approx(sketch_distinct(sketch))
         assert {entry["bucket"]: entry["count"] for entry in counts} == tally_counts(tally, 1)
+
+
+def test_kinds_of_requests_are_called_as_in_the_events(store: Store) -> None:
+    found = rows(store, "select tally, request_kinds(tally) from fingerprints_1h where kind = 'account'")
+    for tally, kinds in found:
+        told = {KINDS[bucket]: count for bucket, count in tally_counts(tally, TALLY_REQUEST_KIND).items()}
+        assert {entry["request_kind"]: entry["count"] for entry in kinds} == told
+    assert {entry["request_kind"] for _, kinds in found for entry in kinds} == set(KINDS)
+
+
+def test_who_asks_what_kind_adds_up(store: Store) -> None:
+    query = next(query for query in saved_queries() if query.name == "who_asks_what_kind")
+    found = run_query(store, query.sql, params={**query.defaults, "share": 0}, timeout_s=20, max_rows=99).table
+    for row in found.to_pylist():
+        other = sum(row[name] for name in KINDS[1:])
+        assert row["share_not_ordinary"] == pytest.approx(other / row["requests_with_text"], abs=0.001)
+    assert found.num_rows == 9
 
 
 def test_every_sum_is_in_the_views(store: Store) -> None:
