@@ -1,9 +1,10 @@
 """How well kinds of request are told apart, and what it costs: `python -m benchmarks.request_kinds [--prompts DIR]`.
 
-Without ``--prompts`` the matrix of the texts written for this project (`benchmarks/data/request_kinds.ndjson`): half of
-them the cues were tuned on, the other half is what is reported. With it also what becomes of the public prompt sets in
-that directory, those that are there. ``--docs`` writes the figures into docs/request-kinds.md; ``--errors`` shows what
-went wrong and which cues fired.
+Without ``--prompts`` the matrices of the texts written for this project (`benchmarks/data/request_kinds.ndjson`):
+``held_out`` were written before the cues and never tuned on, ``tuning`` before and tuned on; ``later`` after them, in
+other words on purpose, then tuned on; ``fresh`` likewise, last of all, and not tuned on. With it also what becomes of
+the public prompt sets in that directory, those that are there. ``--docs`` writes the figures into
+docs/request-kinds.md; ``--errors`` shows what went wrong and which cues fired.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ WRITTEN: Final = Path(__file__).parent / "data" / "request_kinds.ndjson"
 DOCS: Final = Path(__file__).parents[1] / "docs" / "request-kinds.md"
 EVENTS: Final = 20_000  # in a batch
 ROUNDS: Final = 5
+
+SPLITS: Final = ("held_out", "fresh", "later", "tuning")
 
 Row = Mapping[str, Any]
 
@@ -139,7 +142,7 @@ def main() -> None:
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/request-kinds.md")
     parser.add_argument("--errors", action="store_true", help="show what was found wrong, and which cues fired")
     options = parser.parse_args()
-    tables = {split: list(matrix(written(split))) for split in ("held_out", "tuning")}
+    tables = {split: list(matrix(written(split))) for split in SPLITS}
     if options.prompts:
         tables["public"] = list(sets(options.prompts))
         rows = [f"| {name} | {cost(texts):.1f} |" for name, texts in loads(options.prompts)]

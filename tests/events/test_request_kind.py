@@ -22,7 +22,7 @@ from pipeline.events.schema import ADDED
 from pipeline.events.template import normalised
 from tests.fingerprint.sample import sample
 
-HELD_OUT, TUNING = written("held_out"), written("tuning")
+HELD_OUT, TUNING, LATER, FRESH = (written(split) for split in ("held_out", "tuning", "later", "fresh"))
 DATA = tomllib.loads(files("pipeline.events").joinpath("request_kind.toml").read_text("utf-8"))
 PAYLOAD = "The ferry leaves the harbour at noon and comes back with the evening tide. " * 200
 
@@ -52,6 +52,13 @@ def test_texts_that_no_cue_was_tuned_on(name: str) -> None:
 
 def test_texts_that_the_cues_were_tuned_on() -> None:
     assert TUNING.filter(pl.col("kind") != pl.col("found")).rows() == []
+
+
+def test_texts_in_other_words() -> None:
+    assert (LATER["kind"] == LATER["found"]).mean() >= 0.95  # type: ignore[operator]
+    other, ordinary = (FRESH.filter((pl.col("kind") == "ordinary") == plain) for plain in (False, True))
+    assert (other["kind"] == other["found"]).mean() >= 0.55  # type: ignore[operator]
+    assert (ordinary["found"] == "ordinary").all()
 
 
 @pytest.mark.parametrize(
