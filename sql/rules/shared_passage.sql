@@ -1,0 +1,293 @@
+-- Which accounts send one passage, wherever it stands, and are alike in ways that unrelated customers are not?
+with
+kept as (
+    -- Of an account's hour the smallest hashes, taken again from what several deltas brought.
+    select
+        target_id,
+        source_id,
+        events,
+        first_seen,
+        last_seen
+    from links
+    where
+        hour >= date_trunc('hour', $since::timestamptz)
+        and hour < $until::timestamptz
+        and source_kind = 'account'
+        and target_kind = 'fragment'
+    qualify row_number() over (partition by source_id, hour order by target_id) <= 64
+),
+
+sent as (
+    select
+        target_id as fragment_id,
+        source_id as account_id,
+        sum(events) as events,
+        min(first_seen) as first_seen,
+        max(last_seen) as last_seen
+    from kept
+    group by target_id, source_id
+    -- Nearly every fragment stays with one account.
+    qualify count(*) over (partition by target_id) >= $min_accounts
+),
+
+counted as (
+    -- Every event has a model: these are the totals.
+    select
+        links.source_id as account_id,
+        sum(links.events) as events,
+        any_value(accounts.organisation) as organisation,
+        any_value(accounts.payment_hash) as payment_hash,
+        any_value(accounts.email_domain) as email_domain,
+        any_value(accounts.created_at) > min(links.first_seen) - to_days($young_days::integer) as young
+    from links
+    left join accounts on links.source_id = accounts.account_id
+    where
+        links.hour >= date_trunc('hour', $since::timestamptz)
+        and links.hour < $until::timestamptz
+        and links.source_kind = 'account'
+        and links.target_kind = 'model'
+    group by links.source_id
+),
+
+active as (
+    -- Whoever openly belongs together is one customer: one organisation, or one payment for a whole mail domain.
+    select
+        *,
+        coalesce(
+            organisation,
+            if(
+                payment_hash is not null
+                and min(payment_hash) over (partition by email_domain)
+                = max(payment_hash) over (partition by email_domain),
+                'domain:' || email_domain,
+                null
+            ),
+            'account:' || account_id
+        ) as customer
+    from counted
+),
+
+member as (
+    select
+        sent.*,
+        active.young,
+        sent.events / active.events as share,
+        -- One account speaks for each customer.
+        row_number() over (
+            partition by sent.fragment_id, active.customer
+            order by sent.account_id
+        ) = 1 as speaks
+    from sent
+    inner join active on sent.account_id = active.account_id
+    where
+        -- A gateway or a person may say it once by chance; who distils in a tenth of his traffic says it more often.
+        sent.events >= $min_share * active.events
+        and (sent.events > 1 or sent.events >= 0.5 * active.events)
+    qualify count(*) over (partition by sent.fragment_id) >= $min_accounts
+),
+
+crowd as (
+    select
+        fragment_id,
+        count(*) as accounts,
+        count(*) filter (where speaks) as customers,
+        avg(events) filter (where speaks) as mean_events,
+        coalesce(stddev_samp(events) filter (where speaks) / avg(events) filter (where speaks), 0) as spread,
+        count(*) filter (where speaks and young) as young,
+        count(young) filter (where speaks) as known_age
+    from member
+    group by fragment_id
+    having count(*) filter (where speaks) >= $min_accounts
+),
+
+everyone as (
+    select
+        count(*) as accounts,
+        count(*) filter (where young) as young,
+        count(young) as known_age
+    from active
+),
+
+trait as (
+    select distinct
+        source_id as account_id,
+        target_kind as trait_kind,
+        target_id as trait_id
+    from links
+    where
+        hour >= date_trunc('hour', $since::timestamptz)
+        and hour < $until::timestamptz
+        and source_kind = 'account'
+        and target_kind in ('client', 'network')
+    union all
+    select
+        account_id,
+        'payment' as trait_kind,
+        payment_hash as trait_id
+    from active
+    where payment_hash is not null
+    union all
+    select
+        account_id,
+        'email domain' as trait_kind,
+        email_domain as trait_id
+    from active
+    where email_domain is not null
+),
+
+holders as (
+    select
+        trait_kind,
+        trait_id,
+        count(*) as accounts
+    from trait
+    group by trait_kind, trait_id
+    having count(*) >= 3
+),
+
+own as (
+    -- Things that at least three of the crowd share and hardly anybody outside it has. The largest of each kind may be
+    -- a school's network or a company's mail domain: it is told apart, because a pool spreads over several.
+    select
+        member.fragment_id,
+        trait.trait_kind,
+        trait.trait_id,
+        row_number() over (
+            partition by member.fragment_id, trait.trait_kind
+            order by count(*) desc, trait.trait_id asc
+        ) = 1 as largest
+    from member
+    inner join crowd on member.fragment_id = crowd.fragment_id
+    inner join trait on member.account_id = trait.account_id
+    inner join holders on trait.trait_kind = holders.trait_kind and trait.trait_id = holders.trait_id
+    where member.speaks
+    group by member.fragment_id, trait.trait_kind, trait.trait_id
+    having count(*) >= 3 and count(*) >= $own_share * any_value(holders.accounts)
+),
+
+alike as (
+    select
+        held.fragment_id,
+        count(distinct held.account_id) filter (where held.trait_kind = 'client') as client,
+        count(distinct held.account_id) filter (where held.trait_kind = 'network' and not held.largest) as network,
+        count(distinct held.account_id) filter (where held.trait_kind = 'payment' and not held.largest) as payment,
+        count(distinct held.account_id) filter (where held.trait_kind = 'email domain' and not held.largest) as email
+    from (
+        select
+            own.fragment_id,
+            own.trait_kind,
+            own.largest,
+            trait.account_id
+        from own
+        inner join trait on own.trait_kind = trait.trait_kind and own.trait_id = trait.trait_id
+        inner join member
+            on own.fragment_id = member.fragment_id and trait.account_id = member.account_id
+        where member.speaks
+    ) as held
+    group by held.fragment_id
+),
+
+facets as (
+    select
+        crowd.*,
+        coalesce(alike.client / crowd.customers, 0) as client,
+        coalesce(alike.network / crowd.customers, 0) as network,
+        coalesce(alike.payment / crowd.customers, 0) as payment,
+        coalesce(alike.email / crowd.customers, 0) as email,
+        crowd.young / nullif(crowd.known_age, 0) as young_share,
+        -- What share is young among everybody else, one young and one old account added.
+        (everyone.young - crowd.young + 1) / (everyone.known_age - crowd.known_age + 2) as base_young,
+        -- A crowd that is nearly everybody has everything to itself: that says nothing.
+        1 - crowd.accounts / everyone.accounts as apart
+    from crowd
+    cross join everyone
+    left join alike on crowd.fragment_id = alike.fragment_id
+),
+
+judged as (
+    select
+        *,
+        $prior
+        -- The launch of a tool explains newcomers who try it about equally often, through its own client, however many
+        -- they are: these facts together reach $explained at most, which names nobody, not even with a steadiness on
+        -- top that comes by chance.
+        + least(
+            $explained,
+            3.0 * least(1, 2 * coalesce(greatest(0, young_share - base_young), 0))
+            -- Similar volumes say something only when there are more than one or two requests to compare.
+            + 1.5 * greatest(0, 1 - spread) * least(1, greatest(0, (mean_events - 1) / 2))
+            + 1.5 * apart * client
+            + least(1, ln(customers / $min_accounts) / 3)
+        )
+        -- It does not explain that customers who seem to have nothing to do with each other pay or register together. A
+        -- pool hides most of that, so half of the crowd is as good as all of it.
+        + apart * (2.5 * least(1, 3 * payment) + 2.5 * least(1, 3 * email) + 2.0 * least(1, 2 * network)) as log_odds
+    from facets
+),
+
+spoken as (
+    -- An account speaks through the few fragments that tell most: those of one passage have nearly the same accounts.
+    select
+        member.*,
+        judged.accounts,
+        judged.customers,
+        judged.mean_events,
+        judged.young_share,
+        judged.base_young,
+        judged.client,
+        judged.payment,
+        judged.email,
+        judged.network,
+        judged.log_odds
+    from member
+    inner join judged on member.fragment_id = judged.fragment_id
+    where 1 / (1 + exp(-judged.log_odds)) >= $min_strength
+    qualify
+        row_number() over (
+            partition by member.account_id
+            order by judged.log_odds desc, judged.customers desc, member.fragment_id asc
+        ) <= $fragments
+)
+
+select
+    'account' as dimension,
+    account_id as entity_id,
+    account_id,
+    'fragment:' || fragment_id as group_key,
+    events / (events + 0.1) / (1 + exp(-log_odds)) as strength,
+    format(
+        '{} of its requests contain one passage of eight words or more, which {} accounts send.',
+        if(share = 1, format('All {}', events), format('{} of {}', events, (events / share)::bigint)),
+        accounts
+    ) as reason,
+    format(
+        '{} accounts of {} customers send one passage of eight words or more, {:.0f} times each on average.{}{}',
+        accounts,
+        customers,
+        mean_events,
+        coalesce(
+            format(
+                ' {:.0f} % of them were younger than {:.0f} days, of the other accounts {:.0f} %.',
+                100 * young_share,
+                $young_days,
+                100 * base_young
+            ),
+            ''
+        ),
+        coalesce(
+            ' They share with each other and hardly anybody else: ' || nullif(
+                concat_ws(
+                    ', ',
+                    if(client > 0, format('a client ({:.0f} %)', 100 * client), null),
+                    if(payment > 0, format('payments ({:.0f} %)', 100 * payment), null),
+                    if(email > 0, format('mail domains ({:.0f} %)', 100 * email), null),
+                    if(network > 0, format('networks ({:.0f} %)', 100 * network), null)
+                ),
+                ''
+            ) || '.',
+            ''
+        )
+    ) as group_reason,
+    first_seen,
+    last_seen
+from spoken
