@@ -86,6 +86,27 @@ member as (
     qualify count(*) over (partition by sent.fragment_id) >= $min_accounts
 ),
 
+asked as (
+    -- How many of an account's requests ask for reasoning, grades, rewriting or new instructions, whatever the passage.
+    select
+        account_id,
+        sum(struct_extract(entry, 'count')) as requests
+    from (
+        select
+            prints.entity_id as account_id,
+            unnest(request_kinds(flatten(list(prints.tally)))) as entry
+        from fingerprints_1h as prints
+        where
+            prints.window_start >= date_trunc('hour', $since::timestamptz)
+            and prints.window_start < $until::timestamptz
+            and prints.kind = 'account'
+            and prints.entity_id in (select account_id from member)
+        group by prints.entity_id
+    ) as entries
+    where struct_extract(entry, 'request_kind') not in ('ordinary', 'benchmark_item')
+    group by account_id
+),
+
 crowd as (
     select
         fragment_id,
@@ -94,8 +115,10 @@ crowd as (
         avg(events) filter (where speaks) as mean_events,
         coalesce(stddev_samp(events) filter (where speaks) / avg(events) filter (where speaks), 0) as spread,
         count(*) filter (where speaks and young) as young,
-        count(young) filter (where speaks) as known_age
+        count(young) filter (where speaks) as known_age,
+        avg(least(1, coalesce(asked.requests, 0) / events)) filter (where speaks) as kinded
     from member
+    left join asked on member.account_id = asked.account_id
     group by fragment_id
     having count(*) filter (where speaks) >= $min_accounts
 ),
@@ -217,10 +240,12 @@ judged as (
             -- Similar volumes say something only when there are more than one or two requests to compare.
             + 1.5 * greatest(0, 1 - spread) * least(1, greatest(0, (mean_events - 1) / 2))
             + 1.5 * apart * client
+            -- Teachers, audits and judges ask for such things too.
+            + $asking * kinded
             + least(1, ln(customers / $min_accounts) / 3)
         )
         -- It does not explain that customers who seem to have nothing to do with each other pay or register together. A
-        -- pool hides most of that, so half of the crowd is as good as all of it.
+        -- pool hides most of that, so a third of the crowd is as good as all of it.
         + apart * (2.5 * least(1, 3 * payment) + 2.5 * least(1, 3 * email) + 2.0 * least(1, 2 * network)) as log_odds
     from facets
 ),
@@ -238,6 +263,7 @@ spoken as (
         judged.payment,
         judged.email,
         judged.network,
+        judged.kinded,
         judged.log_odds
     from member
     inner join judged on member.fragment_id = judged.fragment_id
@@ -261,10 +287,18 @@ select
         accounts
     ) as reason,
     format(
-        '{} accounts of {} customers send one passage of eight words or more, {:.0f} times each on average.{}{}',
+        '{} accounts of {} customers send one passage of eight words or more, {:.0f} times each on average.{}{}{}',
         accounts,
         customers,
         mean_events,
+        if(
+            kinded >= 0.1,
+            format(
+                ' At least {:.0f} % of these requests ask for reasoning, grades, rewriting or instructions.',
+                100 * kinded
+            ),
+            ''
+        ),
         coalesce(
             format(
                 ' {:.0f} % of them were younger than {:.0f} days, of the other accounts {:.0f} %.',

@@ -39,6 +39,9 @@ class Tx:
             self.connection.execute(f"create table {table} as select * from shape")
             self.connection.unregister("shape")
         self.connection.execute("create view links as from link_hour")
+        self.connection.execute("create view fingerprints_1h as from fingerprints_1m")
+        for macro in ("macro_tally_merge", "macro_tally_counts", "macro_request_kinds"):
+            self.connection.execute((sql_dir("views") / f"{macro}.sql").read_text())
         for migration in ("0002_detection", "0003_group_reason"):
             self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
         for view in _VIEWS:

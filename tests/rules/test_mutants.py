@@ -46,6 +46,22 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         ),
         "a handful of requests counts like many": ("member.events / (member.events + 0.1)", "1.2"),
     },
+    "shared_passage": {
+        "organisations do not count as one customer": ("            organisation,\n            if(", "            if("),
+        "what a launch explains is not limited": ("            $explained,\n", "            $explained + 100,\n"),
+        "only who says nothing else counts": (">= $min_share * active.events", ">= 20 * $min_share * active.events"),
+        "one request in passing counts": (
+            "and (sent.events > 1 or sent.events >= 0.5 * active.events)",
+            "and sent.events > 0",
+        ),
+        "what is asked for does not matter": ("+ $asking * kinded", "+ 0 * $asking * kinded"),
+        "payments and mail domains are not looked at": (
+            "(2.5 * least(1, 3 * payment) + 2.5 * least(1, 3 * email) + ",
+            "(0 * payment + 0 * email + ",
+        ),
+        "one school is several places": ("'network' and not held.largest", "'network'"),
+        "nobody's age is looked at": ("            3.0 * least(", "            0.0 * least("),
+    },
     "shared_client": {
         "everybody's client is rare": (
             "<= $max_population_share * (select",
