@@ -3,15 +3,15 @@ a model wrote, for new instructions, for the solution of a benchmark's item, or 
 
 A kind is no accusation: teachers grade, audits ask for explanations, and whoever tests a model sends benchmark items.
 
-Source: the indicators A9/G7, A10, A11 of docs/request-kinds.md. Of the first and last 2,000 characters of prompt and
-system prompt, words of twelve languages are looked up that stand for one notion each (`request_kind.toml`); *cues* say
-which notions in one sentence (or in two that follow each other, or in the text) speak for which kind and how much. Each
-cue counts once; a kind is taken from 3 points on, that with most points; a benchmark's item only where no other is.
-Every decision can be read: ``why`` lists the cues that fired.
+Source: what Anthropic (2026) and AA26-251A report that distillers ask for; docs/request-kinds.md. Of the first and last
+2,000 characters of prompt and system prompt, words of eleven languages are looked up that stand for one notion each
+(`request_kind.toml`); *cues* say which notions in one sentence (or in two that follow each other, or in the text) speak
+for which kind and how much. Each cue counts once; a kind is taken from 3 points on, that with most points; a
+benchmark's item only where no other is. Every decision can be read: ``why`` lists the cues that fired.
 
-Cost: about 3 CPU-µs for an ordinary text of 1 KB, 20 where words are found that may decide. What it loses: a request in
-other words or languages; with hashes only the gateway computes it (`content.request_kind`); with metadata only it is
-null.
+Cost: about 10 CPU-µs for an ordinary text of 1 KB (4 for a usual prompt), 30 where words are found that may decide, in
+batches of thousands; a batch costs some 15 ms by itself. What it loses: requests in other words or languages (see the
+figures in the docs); with hashes only the gateway computes it (`content.request_kind`); with metadata only it is null.
 """
 
 from __future__ import annotations
