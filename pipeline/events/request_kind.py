@@ -17,7 +17,7 @@ figures in the docs); with hashes only the gateway computes it (`content.request
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from pipeline.events.template import composed, normalised, stable_hash
 
 THRESHOLD: Final = 3.0
 _END_CHARS: Final = 2000
+_PIECE_BYTES: Final = 2_000_000  # of text at a time
 _SHORT_CHARS: Final = 700  # sums in words are not longer, and what they ask for is asked everywhere
 _TELLING: Final = 1.0  # points of a system prompt from which on the prompt is looked at, whatever words it has
 _NOTHING: Final = np.uint64(0)
@@ -174,17 +175,26 @@ def _ends(texts: pl.Series) -> pl.Series:
     return texts.scatter(at, whole.select(pl.concat_str(head, tail, separator="\n")).to_series())
 
 
-def _sentences(flat: pl.Series, model: Cues) -> tuple[npt.NDArray[Any], Bits]:
+def _sentences(flat: pl.Series, model: Cues) -> tuple[npt.NDArray[np.int64], Bits]:
     """Row and notions of each sentence in which any was found, in order."""
     phrases = pl.col("text").str.extract_many(model.phrases.categories.to_list(), overlapping=True)
-    found = flat.to_frame("text").select(phrases).with_row_index("at").explode("text").drop_nulls("text")
-    at, masks = found["at"].to_numpy(), model.masks[found["text"].cast(model.phrases).to_physical().to_numpy()]
-    if not len(at):
-        return at, masks
-    # The end of a sentence has no bits, and begins the next.
-    starts = np.flatnonzero(np.concatenate(([True], (at[1:] != at[:-1]) | (masks[:-1] == 0))))
-    notions = np.bitwise_or.reduceat(masks, starts)
-    return at[starts][notions != 0], notions[notions != 0]
+    owners, sentences = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.uint64)]
+    # In parts, since every letter of a text may be a match of its own, which takes twenty times its memory.
+    pieces = (flat.str.len_bytes().cum_sum().to_numpy() - 1) // _PIECE_BYTES
+    begins = np.flatnonzero(np.diff(pieces, prepend=-1))
+    for begin, end in zip(begins, [*begins[1:], len(flat)], strict=True):
+        found = flat[int(begin) : int(end)].to_frame("text").select(phrases).with_row_index("at")
+        found = found.explode("text").drop_nulls("text")
+        at = found["at"].to_numpy().astype(np.int64) + begin
+        masks = model.masks[found["text"].cast(model.phrases).to_physical().to_numpy()]
+        if not len(at):
+            continue
+        # The end of a sentence has no bits, and begins the next.
+        starts = np.flatnonzero(np.concatenate(([True], (at[1:] != at[:-1]) | (masks[:-1] == 0))))
+        notions = np.bitwise_or.reduceat(masks, starts)
+        owners.append(at[starts][notions != 0])
+        sentences.append(notions[notions != 0])
+    return np.concatenate(owners), np.concatenate(sentences)
 
 
 def _holds(notions: Bits, needs: np.uint64, without: np.uint64 = _NOTHING) -> Flags:

@@ -127,6 +127,14 @@ def test_odd_text_is_no_trouble(text: str) -> None:
     assert time.process_time() - before < 2
 
 
+def test_many_matches_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = pl.Series([*(f"{number} {ASKED['rubric_grading']}" for number in range(50)), *HELD_OUT["prompt"]])
+    none = pl.Series([None] * len(prompts), dtype=pl.String)
+    whole = request_kinds(prompts, none)
+    monkeypatch.setattr("pipeline.events.request_kind._PIECE_BYTES", 300)
+    assert request_kinds(prompts, none).to_list() == whole.to_list()
+
+
 def test_why_tells_what_decided() -> None:
     told = why(ASKED["rubric_grading"])
     points = Counter[str]()
