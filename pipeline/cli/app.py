@@ -14,6 +14,7 @@ from pipeline.cli import (
     configuration,
     dead_letter,
     demo,
+    evaluate,
     explain,
     files,
     health,
@@ -61,6 +62,7 @@ services.register(app)
 files.register(app)
 sql.register(app)
 explain.register(app)
+evaluate.register(app)
 health.register(app)
 demo.register(app)
 app.add_typer(accounts.app, name="accounts")

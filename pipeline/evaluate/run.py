@@ -1,0 +1,164 @@
+"""Simulate, analyse, judge: one world after the other, each through the real pipeline in a store of its own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import polars as pl
+
+from pipeline.analyze import analyze
+from pipeline.clock import ManualClock
+from pipeline.config import Settings
+from pipeline.errors import UsageError
+from pipeline.evaluate.baselines import BASELINES, compare
+from pipeline.evaluate.knowledge import LEVELS, Knowledge, at_level
+from pipeline.evaluate.score import Found, RunScore, score
+from pipeline.evaluate.summary import Evaluation, summarise
+from pipeline.events.features import text_features
+from pipeline.events.native import NATIVE
+from pipeline.metrics import Metrics
+from pipeline.simulate import DEFAULT_START, SCENARIOS, Chunk, Simulation, plan
+
+STEP: Final = timedelta(hours=2)  # of event time that is handed in at once; first alerts are told to that accuracy
+_FINDINGS: Final = "select entity_id as account_id, score, named from findings where dimension = 'account'"
+_MEMBERS: Final = "select campaign_id, account_id from campaign_members"
+_ALERTS: Final = """
+select
+    coalesce(campaign_members.account_id, substr(alerts.group_key, 9)) as account_id,
+    alerts.opened_at
+from alerts
+left join campaign_members on alerts.campaign_id = campaign_members.campaign_id
+where campaign_members.account_id is not null or alerts.group_key like 'account:%'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to simulate: every scenario at every level of knowledge with every seed."""
+
+    scenarios: tuple[str, ...]
+    seeds: tuple[int, ...]
+    knowledge: tuple[Knowledge, ...] = ("full",)
+    accounts: int | None = None  # benign accounts of each world; null: the scenario's own
+    prompts: Path | None = None
+    traces: Path | None = None
+    baselines: bool = True
+    step: timedelta = STEP
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a name that is not known."""
+        for name in self.scenarios:
+            if name not in SCENARIOS or SCENARIOS[name].metadata_only:
+                known = ", ".join(one for one, scenario in SCENARIOS.items() if not scenario.metadata_only)
+                raise UsageError(f"No scenario {name!r} to evaluate", next_step=f"Choose of {known}")
+        for level in self.knowledge:
+            if level not in LEVELS:
+                raise UsageError(f"No level of knowledge {level!r}", next_step=f"Choose of {', '.join(LEVELS)}")
+
+    @property
+    def runs(self) -> int:
+        """How many worlds it takes."""
+        return len(self.scenarios) * len(self.seeds) * len(self.knowledge)
+
+
+def evaluate(what: Plan, settings: Settings, *, progress: Callable[[int, RunScore], None] | None = None) -> Evaluation:
+    """Run all of ``what``, one world at a time.
+
+    Args:
+        what: scenarios, seeds, levels.
+        settings: as ``analyze`` takes them: rules, threshold.
+        progress: called after each world with how many are done.
+    """
+    scores = []
+    for run in _runs(what, settings):
+        scores.append(run)
+        if progress is not None:
+            progress(len(scores), run)
+    return summarise(scores)
+
+
+def _runs(what: Plan, settings: Settings) -> Iterator[RunScore]:
+    for name in what.scenarios:
+        for seed in what.seeds:
+            # Another second each time: panes and windows cut the same traffic elsewhere.
+            start = DEFAULT_START + timedelta(seconds=37 * seed)
+            simulation = plan(
+                name, seed=seed, start=start, accounts=what.accounts, prompts=what.prompts, traces=what.traces
+            )
+            for level in what.knowledge:
+                run = judge(at_level(simulation, level), settings, level=level, step=what.step)
+                if what.baselines and level == "full":
+                    run = replace(run, detectors=_baselines(simulation))
+                yield run
+
+
+def judge(simulation: Simulation, settings: Settings, *, level: Knowledge = "full", step: timedelta = STEP) -> RunScore:
+    """Run one simulation through ``analyze`` in event time, ``step`` by step, and score what it says in the end."""
+    with tempfile.TemporaryDirectory() as directory:
+        found = _found(simulation, settings, Path(directory), step)
+    truth = simulation.truth
+    sent = simulation.events.unique("event_id").select("account_id", "timestamp")
+    return score(truth.accounts, sent, found, scenario=truth.scenario, knowledge=level, seed=truth.seed)
+
+
+def _found(simulation: Simulation, settings: Settings, directory: Path, step: timedelta) -> Found:
+    paths, ends = _written(simulation, directory, step)
+    store = directory / "store.duckdb"
+    facts = simulation.accounts.to_dicts()
+    for path, end in zip(paths, ends, strict=True):
+        # As if a day's files were handed in as they came: the clock stands at the end of each.
+        clock = ManualClock(end)
+        analyze([path], store, settings, clock=clock, metrics=Metrics(), accounts=facts)
+        facts = []
+    with duckdb.connect(str(store), read_only=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        findings, members, alerts = (connection.execute(sql).pl() for sql in (_FINDINGS, _MEMBERS, _ALERTS))
+    return Found(findings, members, alerts.with_columns(pl.col("opened_at").cast(pl.Datetime("us", "UTC"))))
+
+
+def _written(simulation: Simulation, directory: Path, step: timedelta) -> tuple[list[Path], list[datetime]]:
+    """A file for each ``step`` of event time, and when each ends."""
+    events = simulation.events
+    first, last = events["timestamp"].min(), events["timestamp"].max()
+    assert isinstance(first, datetime)
+    assert isinstance(last, datetime)
+    edges = [first + step * index for index in range((last - first) // step + 2)]
+    paths: list[Path] = []
+    for number, (begin, end) in enumerate(pairwise(edges)):
+        # Retries stand behind their event; they go with it.
+        part = events.filter((pl.col("timestamp") >= begin) & (pl.col("timestamp") < end))
+        path = directory / f"{number:05d}.ndjson"
+        path.write_bytes(Chunk(part, simulation.broken if number == 0 else ()).ndjson())
+        paths.append(path)
+    return paths, edges[1:]
+
+
+def _baselines(simulation: Simulation) -> dict[str, dict[str, float]]:
+    events = simulation.events.unique("event_id", maintain_order=True)
+    wire = events.select(
+        (pl.col(name) if name in {"system", "prompt"} else pl.lit(None, pl.String)).alias(name)
+        for name in NATIVE.names()
+    )
+    features, _ = text_features(wire)
+    seen = events.select("account_id", "timestamp", "ip", "prompt").hstack(
+        features.select("template_hash", "request_kind")
+    )
+    return {one.name: compare(one, seen, simulation.truth.accounts) for one in BASELINES}
+
+
+def quick() -> Plan:
+    """A few small worlds, to see on every change that nothing fell apart."""
+    return Plan(("fixed_prompt", "proxy_network"), (1,), accounts=1000, baselines=False, step=timedelta(hours=12))
+
+
+def full(seeds: Sequence[int]) -> Plan:
+    """Every shape of campaign, and benign customers alone."""
+    names = tuple(name for name, scenario in SCENARIOS.items() if scenario.days and not name.startswith("adaptive_"))
+    return Plan(names, tuple(seeds))
