@@ -62,6 +62,12 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "one school is several places": ("'network' and not held.largest", "'network'"),
         "nobody's age is looked at": ("            3.0 * least(", "            0.0 * least("),
     },
+    "asks_for_reasoning": {
+        "a handful counts like hundreds": ("* (1 - exp(-told / $scale))", "* (1 - exp(-$scale))"),
+        "any share of an account's requests will do": (">= $min_share * events", ">= 0 * $min_share * events"),
+        "grades are as telling as reasoning": ("* $cap_others)", "* $cap * least(1, 2 * $cap_others))"),
+        "what is ordinary asks too": ("not in ('ordinary', 'benchmark_item')", "<> 'benchmark_item'"),
+    },
     "shared_client": {
         "everybody's client is rare": (
             "<= $max_population_share * (select",
