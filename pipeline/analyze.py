@@ -120,7 +120,7 @@ class _Run:
         """Decode a chunk with what was held before, and apply it."""
         raw = pl.concat([self._held, raw])
         decoded = self._decoder.decode(raw, now=self._clock.now(), hold_after=hold_after)
-        self._held = _held_rows(raw, decoded.held)
+        self._held = held_rows(raw, decoded.held)
         self._ignored += decoded.ignored
         self._dead += decoded.dead.height
         self._state.add(self._state.next_offset, decoded.events)
@@ -145,7 +145,8 @@ class _Run:
         self._stepper.step(Intake([delta], dead, (), {(_TOPIC, 0): delta.to_offset}), epoch=_TOPIC)
 
 
-def _held_rows(raw: pl.DataFrame, held: Mapping[tuple[str, int], int]) -> pl.DataFrame:
+def held_rows(raw: pl.DataFrame, held: Mapping[tuple[str, int], int]) -> pl.DataFrame:
+    """The messages (RAW) that wait for the rest of their trace, by what ``Decoded.held`` says: handed in again next."""
     if not held:
         return RAW.to_frame()
     first = pl.DataFrame(

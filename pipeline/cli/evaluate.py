@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import ConfigOption, settings
+from pipeline.cli.options import ConfigOption, need_file, settings
 from pipeline.errors import UsageError
 
 
@@ -30,6 +30,13 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
     accounts: Annotated[int | None, typer.Option(min=1, help="Benign accounts a world; else 5,000.")] = None,
     prompts: Annotated[Path | None, typer.Option(metavar="DIR", help="Real prompts instead of built-in ones.")] = None,
     traces: Annotated[Path | None, typer.Option(metavar="DIR", help="Real timings instead of built-in ones.")] = None,
+    benign: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Your own traffic, taken as benign; campaigns are planted into it. Again."),
+    ] = None,
+    facts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Facts about its accounts, as `accounts import` takes.")
+    ] = None,
     baselines: Annotated[bool, typer.Option(help="Judge other detectors on the same traffic.")] = True,
     quick: Annotated[bool, typer.Option("--quick", help="Two small worlds, to see that nothing fell apart.")] = False,
     out: Annotated[
@@ -40,7 +47,8 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
 ) -> None:
     """Simulate labelled worlds, run them through the pipeline, and say what was found, missed and falsely accused.
 
-    About 40 seconds a world. Exits with 1 when a goal is missed.
+    About 40 seconds a world. Exits with 1 when a goal is missed. With --benign FILE, once for each file, the world is
+    your own traffic, in any format that analyze reads.
 
     Example: stillwatch evaluate --seeds 1-10 --out evaluation.html
     """
@@ -62,10 +70,31 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
         step=whole.step,
     )
 
-    def tell(done: int, score: object) -> None:
-        typer.echo(f"{done} of {what.runs} worlds: {_in_short(score)}", err=True)
+    worlds = what.runs
 
-    result = run(what, chosen, progress=tell)
+    def tell(done: int, score: object) -> None:
+        typer.echo(f"{done} of {worlds} worlds: {_in_short(score)}", err=True)
+
+    if benign:
+        if len(what.knowledge) > 1 or what.knowledge[0] != "full" or accounts or prompts or traces:
+            raise UsageError(
+                "--benign takes your traffic as it is", next_step="leave --knowledge, --accounts, --prompts, --traces"
+            )
+        from pipeline.evaluate.own import evaluate_own, planting, read_own  # noqa: PLC0415
+        from pipeline.store.accounts import read_accounts  # noqa: PLC0415
+
+        for file in benign:
+            need_file(file, next_step="name files that analyze reads")
+        known = None if facts is None else read_accounts(need_file(facts, next_step="name a file of facts"))
+        own = read_own(benign, known, chosen, now=SystemClock().now())
+        typer.echo(f"read {own.events.height} events; {own.refused} items refused", err=True)
+        shapes = planting(what.scenarios)
+        worlds = 1 + len(shapes) * len(what.seeds)
+        result = evaluate_own(own, shapes, what.seeds, chosen, progress=tell)
+    elif facts is not None:
+        raise UsageError("--facts are about the accounts of --benign", next_step="add --benign FILE")
+    else:
+        result = run(what, chosen, progress=tell)
     written = SystemClock().now()
     if out is not None:
         form = {".html": "html", ".htm": "html", ".json": "json"}.get(out.suffix, "text")

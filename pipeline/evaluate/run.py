@@ -23,6 +23,7 @@ from pipeline.evaluate.score import Found, RunScore, score
 from pipeline.evaluate.summary import Evaluation, summarise
 from pipeline.events.features import text_features
 from pipeline.events.native import NATIVE
+from pipeline.events.pseudonym import pseudonymise_accounts, read_key
 from pipeline.metrics import Metrics
 from pipeline.simulate import DEFAULT_START, SCENARIOS, Chunk, Simulation, plan
 
@@ -104,8 +105,13 @@ def judge(simulation: Simulation, settings: Settings, *, level: Knowledge = "ful
     with tempfile.TemporaryDirectory() as directory:
         found = _found(simulation, settings, Path(directory), step)
     truth = simulation.truth
-    sent = simulation.events.unique("event_id").select("account_id", "timestamp")
-    return score(truth.accounts, sent, found, scenario=truth.scenario, knowledge=level, seed=truth.seed)
+    sent = simulation.events.unique(["account_id", "event_id"]).select("account_id", "timestamp")
+    known = truth.accounts
+    if "account_id" in settings.privacy.pseudonymise:
+        # The store knows nobody by the id that he was sent with.
+        key = read_key(settings.privacy)
+        known, sent = pseudonymise_accounts(known, key), pseudonymise_accounts(sent, key)
+    return score(known, sent, found, scenario=truth.scenario, knowledge=level, seed=truth.seed)
 
 
 def _found(simulation: Simulation, settings: Settings, directory: Path, step: timedelta) -> Found:

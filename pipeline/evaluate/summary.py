@@ -52,14 +52,36 @@ def summarise(runs: Sequence[RunScore]) -> Evaluation:
     )
 
 
+def summarise_own(runs: Sequence[RunScore]) -> Evaluation:
+    """Figures of one's own traffic, the first run with nothing planted: its account-days are in every run and count
+    once. Whoever is named only beside a campaign is told of in a row of his own.
+    """
+    alone, beside = runs[0], runs[1:]
+    rows = _innocent([alone], judged=True)
+    if beside:
+        wrong = mean([sum(run.falsely_named_days.values()) / max(1, sum(run.benign_days.values())) for run in beside])
+        met = _at_most(wrong, 0.0005, judged=True)
+        rows.append(Row("benign account-days falsely named, beside a campaign", wrong, "≤ 0.05 %", met))
+    return Evaluation(tuple(runs), {"full": (*rows, *_campaigns(beside, judged=True))})
+
+
 def _rows(runs: Sequence[RunScore], level: str) -> list[Row]:
     judged = level == "full"
-    rows = _innocent(runs, judged=judged)
+    return [*_innocent(runs, judged=judged), *_campaigns(runs, judged=judged), *_others(runs)]
+
+
+def _campaigns(runs: Sequence[RunScore], *, judged: bool) -> list[Row]:
+    rows: list[Row] = []
     names = [shape.name for shape in SHAPES] + [f"adaptive_{cost}" for cost in range(5)]
     for name in names:
         scores = [score for run in runs for score in run.campaigns if score.campaign_id == f"{name}-1"]
         if scores:
             rows += _of_shape(name, scores, judged=judged)
+    return rows
+
+
+def _others(runs: Sequence[RunScore]) -> list[Row]:
+    rows = []
     for detector in sorted({detector for run in runs for detector in run.detectors}):
         recall = [run.detectors[detector]["recall"] for run in runs if detector in run.detectors and run.campaigns]
         benign = [run.detectors[detector]["benign"] for run in runs if detector in run.detectors]
