@@ -1,4 +1,4 @@
-"""Rewrites the generated parts of docs/: settings, metrics, fault points, and the facts about dependencies.
+"""Rewrites the generated parts of docs/: settings, metrics, facts about dependencies, and a page for each signal.
 
 A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. ``--check`` changes nothing and
 exits 1 when a file is not current.
@@ -11,7 +11,8 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -23,6 +24,8 @@ from pydantic_core import PydanticUndefined
 
 from pipeline.config import Settings
 from pipeline.metrics import DEFINITIONS
+from pipeline.rules.load import load_rules
+from pipeline.rules.model import Rule
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -119,15 +122,76 @@ def current(path: Path) -> str:
     )
 
 
+def every(span: timedelta) -> str:
+    """A duration as a person says it."""
+    minutes = int(span.total_seconds()) // 60
+    return f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"
+
+
+def listed(title: str, items: Iterable[str]) -> list[str]:
+    """A heading and a list."""
+    return [f"## {title}", "", *(f"- {item}" for item in items), ""]
+
+
+def signal_page(rule: Rule) -> str:
+    """All that a rule's YAML says about its signal."""
+    meta = rule.meta
+    names = [cells(f"`{name}`", f"{item.default:g}", item.description) for name, item in meta.parameters.items()]
+    lines = [
+        f"# {meta.title}",
+        "",
+        (
+            f"`{rule.rule_id}`, evidence of kind `{meta.evidence}`. "
+            f"Written by `make docs` from `sql/rules/{rule.rule_id}.yml`."
+        ),
+        "",
+        meta.description,
+        "",
+        *listed("After", meta.references),
+        *listed("Known to look the same", meta.false_positives),
+        *listed("What it does not see", meta.limits),
+        *listed("What to do", meta.runbook),
+        *listed("Tried on every change", (case.name for case in meta.tests)),
+        "## When it looks",
+        "",
+        (
+            f"Windows of {every(meta.window)} that end each {every(meta.hop)}; the last one is looked at each "
+            f"{every(meta.every)} of event time."
+        ),
+        "What a look costs stands in the metric `stillwatch_rules_seconds`.",
+        "",
+        "## Parameters",
+        "",
+        "| parameter | default | meaning |",
+        "|---|---|---|",
+        *names,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def signal_pages() -> dict[Path, str]:
+    """A page for each shipped rule, and a list of them."""
+    rules = load_rules(Settings().rules)
+    pages = {DOCS / "signals" / f"{rule.rule_id}.md": signal_page(rule) for rule in rules}
+    rows = [f"| [`{rule.rule_id}`]({rule.rule_id}.md) | {rule.meta.evidence} | {rule.meta.title} |" for rule in rules]
+    head = ["# Signals", "", "One page a rule. How they add up stands in [rules.md](../rules.md).", ""]
+    pages[DOCS / "signals" / "README.md"] = (
+        "\n".join([*head, "| rule | evidence | what |", "|---|---|---|", *rows]) + "\n"
+    )
+    return pages
+
+
 def main(arguments: list[str]) -> int:
     """Write, or with ``--check`` only compare."""
     stale = []
-    for path in sorted(DOCS.rglob("*.md")):
-        before = path.read_text(encoding="utf-8")
-        after = current(path)
+    pages = signal_pages()
+    for path in sorted({*DOCS.rglob("*.md"), *pages}):
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        after = pages[path] if path in pages else current(path)
         if before != after:
             stale.append(path.relative_to(DOCS.parent).as_posix())
             if "--check" not in arguments:
+                path.parent.mkdir(exist_ok=True)
                 path.write_text(after, encoding="utf-8")
     print("\n".join(stale) if stale else "all generated parts of docs/ are current")
     return 1 if stale and "--check" in arguments else 0

@@ -113,6 +113,7 @@ class RuleMeta(_Part):
     parameters: dict[str, Parameter] = Field(default_factory=dict)
     references: list[str] = Field(min_length=1)
     false_positives: list[str] = Field(min_length=1)
+    limits: list[str] = Field(default_factory=list, description="what it does not see")
     runbook: list[str] = Field(min_length=1)
     tests: list[Case] = Field(min_length=2)
 

@@ -120,3 +120,7 @@ def test_parameters_are_overridden_within_their_range(tmp_path: Path) -> None:
         override(rule, {"least": 70})
     with pytest.raises(RuleFileError, match="no parameter other"):
         override(rule, {"other": 1})
+
+
+def test_every_shipped_rule_says_what_it_does_not_see() -> None:
+    assert all(rule.meta.limits for rule in load_rules(RuleSettings()))
