@@ -21,7 +21,7 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
     ctx: typer.Context,
     scenarios: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="Of docs/simulate.md, with commas between; else every shape once."),
+        typer.Option(metavar="NAMES", help="Of docs/simulate.md, with commas between; else every shape."),
     ] = None,
     seeds: Annotated[str, typer.Option(metavar="N|N-M", help="Seeds of the worlds.")] = "1-10",
     knowledge: Annotated[

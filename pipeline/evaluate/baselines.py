@@ -1,6 +1,6 @@
 """What others do, on the same traffic: a score for each account and the threshold from which it is accused.
 
-None of them sees more than the events: they have no facts about accounts and no campaigns.
+None of them has campaigns, and only Glasswally's looks at facts about accounts: it clusters by payment.
 """
 
 from __future__ import annotations
@@ -13,6 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pipeline.evaluate.glasswally import glasswally
+
+# What detectors see of an event: columns of EVENTS, the prompt, and facts about its account.
+SEEN: Final = (
+    "account_id", "timestamp", "model", "client", "network", "ip", "country", "input_tokens", "output_tokens",
+    "max_tokens", "system_hash", "template_hash", "request_kind", "prompt", "payment_hash", "organisation",
+)  # fmt: skip
+RATES: Final = (0.0005, 0.005, 0.05)  # of benign accounts accused, at which recalls are compared
+_PAIRS: Final = 50  # similar pairs of an account that SEAT lets pass
 _WINDOW: Final = 100  # queries a window of the distance tests
 _HASHED: Final = 256
 _FEATURES: Final = 128
@@ -23,8 +32,8 @@ _FALSE_WINDOWS: Final = 0.003  # of benign windows that the published MMD accuse
 class Baseline:
     """A detector to compare with.
 
-    ``score`` takes events (account_id, timestamp, template_hash, request_kind, ip, prompt) and benign account ids to
-    calibrate on, and gives account_id, score.
+    ``score`` takes events (SEEN) and benign account ids to calibrate on, and gives account_id, score; whom it does not
+    name has none.
     """
 
     name: str
@@ -91,6 +100,33 @@ def prada(events: pl.DataFrame, benign: pl.Series) -> pl.DataFrame:
         least = np.where(np.tri(len(rows[:200]), k=-1, dtype=bool), distance, np.inf)[1:].min(axis=1)
         scores[account] = _not_normal(least)
     return _calibrated(scores, benign)
+
+
+def seat(events: pl.DataFrame, benign: pl.Series) -> pl.DataFrame:
+    """SEAT (Zhang, Chen and Wagner 2021, doi 10.1145/3474369.3486863): pairs of an account's queries that are nearer
+    than a threshold, as an extraction's variations are; more than 50 accuse.
+
+    Score: pairs among the first 200 queries, in units of 50. The threshold is the similarity that one of a thousand
+    pairs of benign queries exceeds; hashed words stand in for their encoder trained on adversarial examples.
+    """
+    embedded, owner = _embedded(events)
+    known = np.flatnonzero(owner.is_in(benign.implode()).to_numpy())
+    if len(known) < 2:
+        return pl.DataFrame(schema={"account_id": pl.String(), "score": pl.Float64()})
+    rng = np.random.default_rng(5)
+    first, second = (rng.choice(known, 20_000) for _ in range(2))
+    apart = first != second
+    alike = float(np.quantile(np.einsum("ij,ij->i", embedded[first[apart]], embedded[second[apart]]), 0.999))
+    # Of two texts with the same words rounding says now more, now less than 1.
+    alike = min(alike, 1 - 1e-9)
+    scores = {
+        account: float(np.triu(embedded[rows[:200]] @ embedded[rows[:200]].T > alike, k=1).sum() / _PAIRS)
+        for account, rows in _rows_of(owner, least=2)
+    }
+    return pl.DataFrame(
+        {"account_id": list(scores), "score": list(scores.values())},
+        schema={"account_id": pl.String(), "score": pl.Float64()},
+    )
 
 
 def _not_normal(values: npt.NDArray[np.float64]) -> float:
@@ -177,21 +213,54 @@ BASELINES: Final = (
     Baseline("volume", "more than 100 prompts an hour", 100.0, volume),
     Baseline("AegisGate", "four rules, alert at a weighted sum of 0.6", 0.6, aegisgate),
     Baseline("PRADA", "arXiv 1805.02628, calibrated on half of the benign accounts", 1.0, prada),
+    Baseline("SEAT", "doi 10.1145/3474369.3486863, calibrated on half of the benign accounts", 1.0, seat),
+    Baseline("Glasswally", "nine of its sixteen signals, from 0.35 on", 0.35, glasswally),
     Baseline("Mahalanobis", "windows of 100 queries, calibrated on half of the benign accounts", 1.0, mahalanobis),
     Baseline("MMD", "arXiv 2606.05725, windows of 100 queries, calibrated on half of the benign accounts", 1.0, mmd),
 )
 
 
 def compare(baseline: Baseline, events: pl.DataFrame, truth: pl.DataFrame) -> dict[str, float]:
-    """Member recall and the share of benign accounts accused, at the baseline's own threshold; calibration accounts
-    (every second benign one) are not judged.
+    """``judged`` of a baseline's scores; every second benign account is given to it to calibrate on."""
+    known, _ = split(truth)
+    return judged(baseline.score(events, known), baseline.threshold, truth)
+
+
+def split(truth: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """Benign accounts that detectors may calibrate on, and those by which they, and we, are judged: every second."""
+    benign = truth.filter(pl.col("campaign_id").is_null() & (pl.col("events") > 0))["account_id"]
+    return benign[::2], benign[1::2]
+
+
+def judged(scored: pl.DataFrame, threshold: float, truth: pl.DataFrame) -> dict[str, float]:
+    """How a detector's scores tell planted from benign accounts.
+
+    Args:
+        scored: account_id, score; who is not in it has 0.
+        threshold: accused is who is above it.
+        truth: account_id, campaign_id, events.
+
+    Returns:
+        ``recall`` and ``benign``: shares of planted and of benign accounts that are accused. ``auc``: the probability
+        that a planted account scores above a benign one, a tie counting half. ``recall_at_…``: recall with the lowest
+        threshold, chosen in hindsight, above which at most that share of the benign accounts is; a score of 0 accuses
+        nobody. Without planted accounts ``benign`` only.
     """
     planted = truth.filter(pl.col("campaign_id").is_not_null() & (pl.col("events") > 0))["account_id"]
-    benign = truth.filter(pl.col("campaign_id").is_null() & (pl.col("events") > 0))["account_id"]
-    known, judged = benign[::2], benign[1::2]
-    scored = baseline.score(events, known)
-    accused = scored.filter(pl.col("score") > baseline.threshold)["account_id"]
-    return {
-        "recall": float(planted.is_in(accused.implode()).mean() or 0.0) if len(planted) else 0.0,  # type: ignore[arg-type]
-        "benign": float(judged.is_in(accused.implode()).mean() or 0.0) if len(judged) else 0.0,  # type: ignore[arg-type]
-    }
+    _, benign = split(truth)
+    high, low = (
+        accounts.to_frame("account_id").join(scored, on="account_id", how="left")["score"].fill_null(0.0).to_numpy()
+        for accounts in (planted, benign)
+    )
+    low = np.sort(low)
+    found = {"benign": float((low > threshold).mean()) if len(low) else 0.0}
+    if not len(high) or not len(low):
+        return found
+    found["recall"] = float((high > threshold).mean())
+    found["auc"] = float(
+        (np.searchsorted(low, high, "left") + np.searchsorted(low, high, "right")).mean() / 2 / len(low)
+    )
+    for rate in RATES:
+        least = low[len(low) - 1 - int(rate * len(low))]
+        found[f"recall_at_{rate:g}"] = float((high > max(least, 0.0)).mean())
+    return found

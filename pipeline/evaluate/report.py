@@ -9,7 +9,9 @@ import jinja2
 import msgspec
 
 from pipeline import __version__
+from pipeline.evaluate.intervals import Figure
 from pipeline.evaluate.summary import Evaluation, Row
+from pipeline.evaluate.tables import draw_curve
 
 Format = Literal["text", "json", "html"]
 FORMATS: Final[tuple[Format, ...]] = ("text", "json", "html")
@@ -29,7 +31,7 @@ def render(evaluation: Evaluation, form: Format, *, written_at: datetime) -> byt
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "place": _place}
+    environment.filters |= {"shown": shown, "place": _place, "share": _share, "curve": draw_curve}
     page = environment.get_template("evaluation.html.j2")
     return page.render(evaluation=evaluation, written_at=written_at, version=__version__, width=_WIDTH).encode()
 
@@ -38,8 +40,12 @@ def shown(row: Row) -> str:
     """The figure with its interval."""
     if not row.percent:
         return f"{row.figure.value:.0f} ({row.figure.low:.0f} to {row.figure.high:.0f})"
-    digits = 3 if 0 < row.figure.value < 0.01 else 1
-    value, low, high = (f"{100 * number:.{digits}f}" for number in (row.figure.value, row.figure.low, row.figure.high))
+    return _share(row.figure)
+
+
+def _share(figure: Figure) -> str:
+    digits = 3 if 0 < figure.value < 0.01 else 1
+    value, low, high = (f"{100 * number:.{digits}f}" for number in (figure.value, figure.low, figure.high))
     return f"{value} % ({low} to {high})"
 
 

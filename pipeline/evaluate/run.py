@@ -17,12 +17,11 @@ from pipeline.analyze import analyze
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.errors import UsageError
-from pipeline.evaluate.baselines import BASELINES, compare
+from pipeline.evaluate.baselines import BASELINES, SEEN, compare, judged
 from pipeline.evaluate.knowledge import LEVELS, Knowledge, at_level
-from pipeline.evaluate.score import Found, RunScore, score
+from pipeline.evaluate.score import OURS, Found, RunScore, score
 from pipeline.evaluate.summary import Evaluation, summarise
-from pipeline.events.features import text_features
-from pipeline.events.native import NATIVE
+from pipeline.evaluate.told import decoded
 from pipeline.events.pseudonym import pseudonymise_accounts, read_key
 from pipeline.metrics import Metrics
 from pipeline.simulate import DEFAULT_START, SCENARIOS, Chunk, Simulation, plan
@@ -94,9 +93,10 @@ def _runs(what: Plan, settings: Settings) -> Iterator[RunScore]:
                 name, seed=seed, start=start, accounts=what.accounts, prompts=what.prompts, traces=what.traces
             )
             for level in what.knowledge:
-                run = judge(at_level(simulation, level), settings, level=level, step=what.step)
-                if what.baselines and level == "full":
-                    run = replace(run, detectors=_baselines(simulation))
+                known = at_level(simulation, level)
+                run = judge(known, settings, level=level, step=what.step)
+                if what.baselines:
+                    run = replace(run, detectors={**run.detectors, **_baselines(known)})
                 yield run
 
 
@@ -111,7 +111,9 @@ def judge(simulation: Simulation, settings: Settings, *, level: Knowledge = "ful
         # The store knows nobody by the id that he was sent with.
         key = read_key(settings.privacy)
         known, sent = pseudonymise_accounts(known, key), pseudonymise_accounts(sent, key)
-    return score(known, sent, found, scenario=truth.scenario, knowledge=level, seed=truth.seed)
+    run = score(known, sent, found, scenario=truth.scenario, knowledge=level, seed=truth.seed)
+    ours = found.findings.select("account_id", "score")
+    return replace(run, detectors={OURS: judged(ours, settings.rules.name_at - 1e-9, known)})
 
 
 def _found(simulation: Simulation, settings: Settings, directory: Path, step: timedelta) -> Found:
@@ -147,14 +149,16 @@ def _written(simulation: Simulation, directory: Path, step: timedelta) -> tuple[
 
 
 def _baselines(simulation: Simulation) -> dict[str, dict[str, float]]:
+    """Every baseline on what arrives, decoded as the pipeline decodes it, with the prompts where there are any."""
     events = simulation.events.unique("event_id", maintain_order=True)
-    wire = events.select(
-        (pl.col(name) if name in {"system", "prompt"} else pl.lit(None, pl.String)).alias(name)
-        for name in NATIVE.names()
-    )
-    features, _ = text_features(wire)
-    seen = events.select("account_id", "timestamp", "ip", "prompt").hstack(
-        features.select("template_hash", "request_kind")
+    latest = events["timestamp"].max()
+    assert isinstance(latest, datetime)
+    facts = simulation.accounts.select("account_id", "payment_hash", "organisation")
+    seen = (
+        decoded(events, now=latest)
+        .join(events.select("event_id", "prompt"), on="event_id", how="left", maintain_order="left")
+        .join(facts, on="account_id", how="left", maintain_order="left")
+        .select(SEEN)
     )
     return {one.name: compare(one, seen, simulation.truth.accounts) for one in BASELINES}
 
@@ -165,6 +169,6 @@ def quick() -> Plan:
 
 
 def full(seeds: Sequence[int]) -> Plan:
-    """Every shape of campaign, and benign customers alone."""
-    names = tuple(name for name, scenario in SCENARIOS.items() if scenario.days and not name.startswith("adaptive_"))
+    """Every shape of campaign, the adaptive one at each cost (its last is ``adaptive``), and benign customers alone."""
+    names = tuple(name for name, scenario in SCENARIOS.items() if scenario.days and name != "adaptive_4")
     return Plan(names, tuple(seeds))

@@ -9,6 +9,7 @@ from datetime import datetime
 import polars as pl
 
 DAY = "1d"
+OURS = "Stillwatch"  # among the detectors that are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class RunScore:
     named: int
     falsely_named: int
     benign_scores_over: Mapping[str, float] = field(default_factory=dict)  # highest score of each benign cohort
-    detectors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # baselines: recall, benign rate …
+    detectors: Mapping[str, Mapping[str, float]] = field(
+        default_factory=dict
+    )  # ours and baselines; see baselines.judged
 
     @property
     def false_discoveries(self) -> float:

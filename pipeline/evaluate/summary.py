@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.evaluate.intervals import Figure, mean, proportion
-from pipeline.evaluate.score import CampaignScore, RunScore
+from pipeline.evaluate.score import OURS, CampaignScore, RunScore
+from pipeline.evaluate.tables import CohortRow, Compared, by_cohort, compared
 from pipeline.simulate.shapes import SHAPES
 
 _NUMBERS = {shape.name: shape.number for shape in SHAPES}
@@ -37,6 +38,8 @@ class Evaluation:
 
     runs: tuple[RunScore, ...]
     rows: dict[str, tuple[Row, ...]]
+    cohorts: dict[str, tuple[CohortRow, ...]]
+    compared: dict[str, tuple[Compared, ...]]
 
     @property
     def missed(self) -> tuple[str, ...]:
@@ -46,9 +49,13 @@ class Evaluation:
 
 def summarise(runs: Sequence[RunScore]) -> Evaluation:
     """Figures of each level of knowledge; goals stand only where everything is known."""
-    levels = sorted({run.knowledge for run in runs}, key=("full", "hashes", "metadata").index)
+    names = sorted({run.knowledge for run in runs}, key=("full", "hashes", "metadata").index)
+    levels = {level: [run for run in runs if run.knowledge == level] for level in names}
     return Evaluation(
-        tuple(runs), {level: tuple(_rows([run for run in runs if run.knowledge == level], level)) for level in levels}
+        tuple(runs),
+        {level: tuple(_rows(chosen, level)) for level, chosen in levels.items()},
+        {level: by_cohort(chosen) for level, chosen in levels.items()},
+        {level: compared(chosen) for level, chosen in levels.items()},
     )
 
 
@@ -62,7 +69,12 @@ def summarise_own(runs: Sequence[RunScore]) -> Evaluation:
         wrong = mean([sum(run.falsely_named_days.values()) / max(1, sum(run.benign_days.values())) for run in beside])
         met = _at_most(wrong, 0.0005, judged=True)
         rows.append(Row("benign account-days falsely named, beside a campaign", wrong, "≤ 0.05 %", met))
-    return Evaluation(tuple(runs), {"full": (*rows, *_campaigns(beside, judged=True))})
+    return Evaluation(
+        tuple(runs),
+        {"full": (*rows, *_campaigns(beside, judged=True))},
+        {"full": by_cohort([alone])},
+        {"full": compared(beside)},
+    )
 
 
 def _rows(runs: Sequence[RunScore], level: str) -> list[Row]:
@@ -82,8 +94,8 @@ def _campaigns(runs: Sequence[RunScore], *, judged: bool) -> list[Row]:
 
 def _others(runs: Sequence[RunScore]) -> list[Row]:
     rows = []
-    for detector in sorted({detector for run in runs for detector in run.detectors}):
-        recall = [run.detectors[detector]["recall"] for run in runs if detector in run.detectors and run.campaigns]
+    for detector in sorted({detector for run in runs for detector in run.detectors if detector != OURS}):
+        recall = [run.detectors[detector]["recall"] for run in runs if "recall" in run.detectors.get(detector, {})]
         benign = [run.detectors[detector]["benign"] for run in runs if detector in run.detectors]
         if recall:
             rows.append(Row(f"{detector}: member recall, all shapes", mean(recall), "", None))
