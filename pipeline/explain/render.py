@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
+from collections import Counter
 from datetime import datetime
 from typing import Final, Literal
 
@@ -16,7 +17,7 @@ import msgspec
 from markupsafe import Markup
 
 from pipeline import __version__
-from pipeline.explain.model import AccountReport, Report
+from pipeline.explain.model import AccountReport, Report, Signal
 from pipeline.explain.picture import Graph, draw_bars, draw_graph
 
 Format = Literal["text", "json", "html"]
@@ -45,6 +46,7 @@ def render(report: Report, form: Format, *, written_at: datetime) -> bytes:
             graph=_graph(report),
             shown_members=SHOWN_MEMBERS,
             shown_signals=SHOWN_SIGNALS,
+            seen=_seen(report),
             written_at=written_at,
             version=__version__,
         )
@@ -55,6 +57,23 @@ def render(report: Report, form: Format, *, written_at: datetime) -> bytes:
 def visible(text: str) -> str:
     """The text with characters that cannot be seen, or do something, shown as their codes; line ends too."""
     return "".join(f"\\u{{{ord(char):x}}}" if unicodedata.category(char) in _HIDDEN else char for char in text)
+
+
+def _seen(report: Report) -> list[tuple[Signal, int]]:
+    """Of an account's signals the strongest of each rule and thing, and in how many other windows it was seen.
+
+    A signal that counts stands for itself. JSON and the view have all.
+    """
+    if not isinstance(report, AccountReport):
+        return []
+    first: dict[tuple[str, str], Signal] = {}
+    others: Counter[tuple[str, str]] = Counter()
+    for signal in sorted(report.signals, key=lambda one: not one.counts):
+        key = (signal.rule_id, signal.group_key)
+        others[key] += key in first
+        first.setdefault(key, signal)
+    shown = sorted(first.items(), key=lambda item: report.signals.index(item[1]))
+    return [(signal, others[key]) for key, signal in shown]
 
 
 def _graph(report: Report) -> Graph | None:
