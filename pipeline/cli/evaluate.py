@@ -38,6 +38,7 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
         Path | None, typer.Option(metavar="FILE", help="Facts about its accounts, as `accounts import` takes.")
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Judge other detectors on the same traffic.")] = True,
+    processes: Annotated[int, typer.Option(min=1, max=2, help="Worlds at a time, about 1 GB each.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="Two small worlds, to see that nothing fell apart.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write there: .html, .json, else text.")
@@ -94,7 +95,7 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
     elif facts is not None:
         raise UsageError("--facts are about the accounts of --benign", next_step="add --benign FILE")
     else:
-        result = run(what, chosen, progress=tell)
+        result = run(what, chosen, processes=processes, progress=tell)
     written = SystemClock().now()
     if out is not None:
         form = {".html": "html", ".htm": "html", ".json": "json"}.get(out.suffix, "text")

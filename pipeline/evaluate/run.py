@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
 import duckdb
 import polars as pl
 
+from pipeline import logs
 from pipeline.analyze import analyze
 from pipeline.clock import ManualClock
-from pipeline.config import Settings
+from pipeline.config import LogSettings, Settings
 from pipeline.errors import UsageError
 from pipeline.evaluate.baselines import BASELINES, SEEN, compare, judged
 from pipeline.evaluate.knowledge import LEVELS, Knowledge, at_level
@@ -26,6 +30,7 @@ from pipeline.events.pseudonym import pseudonymise_accounts, read_key
 from pipeline.metrics import Metrics
 from pipeline.simulate import DEFAULT_START, SCENARIOS, Chunk, Simulation, plan
 
+MOST_PROCESSES: Final = 2
 STEP: Final = timedelta(hours=2)  # of event time that is handed in at once; first alerts are told to that accuracy
 _FINDINGS: Final = "select entity_id as account_id, score, named from findings where dimension = 'account'"
 _MEMBERS: Final = "select campaign_id, account_id from campaign_members"
@@ -68,36 +73,56 @@ class Plan:
         return len(self.scenarios) * len(self.seeds) * len(self.knowledge)
 
 
-def evaluate(what: Plan, settings: Settings, *, progress: Callable[[int, RunScore], None] | None = None) -> Evaluation:
-    """Run all of ``what``, one world at a time.
+def evaluate(
+    what: Plan, settings: Settings, *, processes: int = 1, progress: Callable[[int, RunScore], None] | None = None
+) -> Evaluation:
+    """Run all of ``what``; the result does not depend on how many worlds are run at a time.
 
     Args:
         what: scenarios, seeds, levels.
         settings: as ``analyze`` takes them: rules, threshold.
-        progress: called after each world with how many are done.
+        processes: worlds at a time, at most MOST_PROCESSES: each holds its traffic in memory, about 1 GB.
+        progress: called after each run with how many are done.
     """
-    scores = []
-    for run in _runs(what, settings):
+    worlds = [(name, seed) for name in what.scenarios for seed in what.seeds]
+    scores: list[RunScore] = []
+    for run in _runs(what, settings, worlds, min(processes, MOST_PROCESSES, len(worlds))):
         scores.append(run)
         if progress is not None:
             progress(len(scores), run)
     return summarise(scores)
 
 
-def _runs(what: Plan, settings: Settings) -> Iterator[RunScore]:
-    for name in what.scenarios:
-        for seed in what.seeds:
-            # Another second each time: panes and windows cut the same traffic elsewhere.
-            start = DEFAULT_START + timedelta(seconds=37 * seed)
-            simulation = plan(
-                name, seed=seed, start=start, accounts=what.accounts, prompts=what.prompts, traces=what.traces
-            )
-            for level in what.knowledge:
-                known = at_level(simulation, level)
-                run = judge(known, settings, level=level, step=what.step)
-                if what.baselines:
-                    run = replace(run, detectors={**run.detectors, **_baselines(known)})
-                yield run
+def _runs(what: Plan, settings: Settings, worlds: Sequence[tuple[str, int]], processes: int) -> Iterator[RunScore]:
+    if processes <= 1:
+        for world in worlds:
+            yield from _world(what, settings, world)
+        return
+    # Spawned: Polars' threads do not survive a fork.
+    with ProcessPoolExecutor(processes, get_context("spawn"), _quiet, (settings.log,)) as pool:
+        for runs in pool.map(partial(_world, what, settings), worlds):
+            yield from runs
+
+
+def _quiet(chosen: LogSettings) -> None:
+    """What services would log of worlds that do not exist is no news."""
+    logs.configure(chosen.model_copy(update={"level": "error"}), service="evaluate")
+
+
+def _world(what: Plan, settings: Settings, world: tuple[str, int]) -> list[RunScore]:
+    """One simulation at every level of knowledge."""
+    name, seed = world
+    # Another second each time: panes and windows cut the same traffic elsewhere.
+    start = DEFAULT_START + timedelta(seconds=37 * seed)
+    simulation = plan(name, seed=seed, start=start, accounts=what.accounts, prompts=what.prompts, traces=what.traces)
+    runs = []
+    for level in what.knowledge:
+        known = at_level(simulation, level)
+        run = judge(known, settings, level=level, step=what.step)
+        if what.baselines:
+            run = replace(run, detectors={**run.detectors, **_baselines(known)})
+        runs.append(run)
+    return runs
 
 
 def judge(simulation: Simulation, settings: Settings, *, level: Knowledge = "full", step: timedelta = STEP) -> RunScore:

@@ -153,6 +153,16 @@ def test_a_name_that_is_not_known_is_refused() -> None:
         Plan(("quiet",), (1,), ("rumours",))  # type: ignore[arg-type]
 
 
+def test_two_processes_find_what_one_finds() -> None:
+    what = Plan(("campaign", "benign"), (1,), accounts=40, baselines=False, step=timedelta(hours=1))
+    told: list[int] = []
+    one = evaluate(what, Settings())
+    two = evaluate(what, Settings(), processes=2, progress=lambda done, _: told.append(done))
+    assert one == two
+    assert [run.scenario for run in two.runs] == ["campaign", "benign"]
+    assert told == [1, 2]
+
+
 @pytest.fixture(scope="module")
 def small() -> Evaluation:
     return evaluate(quick(), Settings())
