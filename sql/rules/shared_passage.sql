@@ -294,8 +294,8 @@ select
         if(
             kinded >= 0.1,
             format(
-                ' At least {:.0f} % of these requests ask for reasoning, grades, rewriting or instructions.',
-                100 * kinded
+                ' {} of these requests ask for reasoning, grades, rewriting or instructions.',
+                if(kinded >= 0.995, 'All', format('At least {:.0f} %', 100 * kinded))
             ),
             ''
         ),
