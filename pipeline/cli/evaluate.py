@@ -38,7 +38,7 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
         Path | None, typer.Option(metavar="FILE", help="Facts about its accounts, as `accounts import` takes.")
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Judge other detectors on the same traffic.")] = True,
-    processes: Annotated[int, typer.Option(min=1, max=2, help="Worlds at a time, about 1 GB each.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=2, help="Worlds at a time, about 1.8 GB each.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="Two small worlds, to see that nothing fell apart.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write there: .html, .json, else text.")
@@ -48,7 +48,7 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
 ) -> None:
     """Simulate labelled worlds, run them through the pipeline, and say what was found, missed and falsely accused.
 
-    About 40 seconds a world. Exits with 1 when a goal is missed. With --benign FILE, once for each file, the world is
+    About two minutes a world. Exits with 1 when a goal is missed. With --benign FILE, once for each file, the world is
     your own traffic, in any format that analyze reads.
 
     Example: stillwatch evaluate --seeds 1-10 --out evaluation.html

@@ -31,6 +31,7 @@ from pipeline.metrics import Metrics
 from pipeline.simulate import DEFAULT_START, SCENARIOS, Chunk, Simulation, plan
 
 MOST_PROCESSES: Final = 2
+LOOKS: Final = (100, 200, 300)  # requests of a campaign after which detection looks too: a goal is about them
 STEP: Final = timedelta(hours=2)  # of event time that is handed in at once; first alerts are told to that accuracy
 _FINDINGS: Final = "select entity_id as account_id, score, named from findings where dimension = 'account'"
 _MEMBERS: Final = "select campaign_id, account_id from campaign_members"
@@ -81,7 +82,7 @@ def evaluate(
     Args:
         what: scenarios, seeds, levels.
         settings: as ``analyze`` takes them: rules, threshold.
-        processes: worlds at a time, at most MOST_PROCESSES: each holds its traffic in memory, about 1 GB.
+        processes: worlds at a time, at most MOST_PROCESSES: each holds its traffic in memory, about 1.8 GB.
         progress: called after each run with how many are done.
     """
     worlds = [(name, seed) for name in what.scenarios for seed in what.seeds]
@@ -157,12 +158,13 @@ def _found(simulation: Simulation, settings: Settings, directory: Path, step: ti
 
 
 def _written(simulation: Simulation, directory: Path, step: timedelta) -> tuple[list[Path], list[datetime]]:
-    """A file for each ``step`` of event time, and when each ends."""
+    """A file for each ``step`` of event time, shorter ones around ``_looks``, and when each ends."""
     events = simulation.events
     first, last = events["timestamp"].min(), events["timestamp"].max()
     assert isinstance(first, datetime)
     assert isinstance(last, datetime)
-    edges = [first + step * index for index in range((last - first) // step + 2)]
+    grid = [first + step * index for index in range((last - first) // step + 2)]
+    edges = sorted({*grid, *_looks(simulation)})
     paths: list[Path] = []
     for number, (begin, end) in enumerate(pairwise(edges)):
         # Retries stand behind their event; they go with it.
@@ -171,6 +173,17 @@ def _written(simulation: Simulation, directory: Path, step: timedelta) -> tuple[
         path.write_bytes(Chunk(part, simulation.broken if number == 0 else ()).ndjson())
         paths.append(path)
     return paths, edges[1:]
+
+
+def _looks(simulation: Simulation) -> list[datetime]:
+    """Just after the LOOKS-th request of each planted campaign."""
+    planted = simulation.truth.accounts.filter(pl.col("campaign_id").is_not_null()).select("account_id", "campaign_id")
+    sent = simulation.events.unique(["account_id", "event_id"]).join(planted, on="account_id").sort("timestamp")
+    at = sent.group_by("campaign_id").agg(
+        pl.col("timestamp").gather([look - 1 for look in LOOKS], null_on_oob=True).alias("at")
+    )
+    moments = at["at"].explode(empty_as_null=True).drop_nulls()
+    return [moment + timedelta(microseconds=1) for moment in moments.to_list()]
 
 
 def _baselines(simulation: Simulation) -> dict[str, dict[str, float]]:

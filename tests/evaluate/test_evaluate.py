@@ -173,6 +173,8 @@ def test_small_worlds_hold_their_floors(small: Evaluation) -> None:
     assert sum(sum(run.falsely_named_days.values()) for run in small.runs) == 0
     assert scores["fixed_prompt-1"].found
     assert scores["fixed_prompt-1"].recall >= 0.95
+    # The clock stands where detection looks: after the 100th, 200th, 300th request, or at the end of a step.
+    assert scores["fixed_prompt-1"].requests_before in {100, 200, 300}
     assert scores["proxy_network-1"].recall >= 0.8
     assert all(one.purity is not None and one.purity >= 0.99 for one in scores.values())
 
