@@ -2,8 +2,9 @@
 
 A campaign is a set of group keys (a template, a client, a network …). Two keys belong together when at least half of
 the named accounts of the smaller one have the other too; one account in common joins nothing. The identity comes from
-the first key ever seen and is kept with all keys that join later; when two campaigns turn out to be one, the older
-identity stays and the younger says into what it was merged.
+the first of the keys that it is found by, what it says before what it comes through, and is kept with all keys that
+join later; when two campaigns turn out to be one, the older identity stays and the younger says into what it was
+merged.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pipeline.rules.run import Tx
 MIN_NAMED: Final = 3
 MEMBER_AT: Final = 0.5
 _OVERLAP: Final = 0.5
+_SAID: Final = ("system_prompt", "template", "fragment", "reasoning_blob")
 
 _EDGES: Final = """
 select
@@ -80,13 +82,18 @@ def group_keys(edges: pl.DataFrame, known: Mapping[str, str], ages: Mapping[str,
     components: dict[str, list[str]] = {}
     for key in keys:
         components.setdefault(root(key), []).append(key)
-    seen: dict[str, datetime] = dict(edges.group_by("group_key").agg(pl.col("first_seen").min()).iter_rows())
     groups = []
     for members in components.values():
         ids = sorted({known[key] for key in members if key in known}, key=lambda item: (ages[item], item))
-        first = min(members, key=lambda key: (key not in seen, seen.get(key), key))
+        first = min(members, key=_rank)
         groups.append(Group(ids[0] if ids else new_campaign_id(first), tuple(members), tuple(ids[1:])))
     return groups
+
+
+def _rank(key: str) -> tuple[int, str]:
+    """What a campaign says comes before what it comes through: it is there from its first request on."""
+    kind = key.partition(":")[0]
+    return (_SAID.index(kind) if kind in _SAID else len(_SAID), key)
 
 
 def _joined(named: pl.DataFrame, sizes: Mapping[str, int], known: Mapping[str, str]) -> Iterable[tuple[str, str]]:

@@ -250,8 +250,7 @@ judged as (
     from facets
 ),
 
-spoken as (
-    -- An account speaks through the few fragments that tell most: those of one passage have nearly the same accounts.
+heard as (
     select
         member.*,
         judged.accounts,
@@ -264,15 +263,20 @@ spoken as (
         judged.email,
         judged.network,
         judged.kinded,
-        judged.log_odds
+        judged.log_odds,
+        max(judged.log_odds) over (partition by member.account_id) as best
     from member
     inner join judged on member.fragment_id = judged.fragment_id
     where 1 / (1 + exp(-judged.log_odds)) >= $min_strength
-    qualify
-        row_number() over (
-            partition by member.account_id
-            order by judged.log_odds desc, judged.customers desc, member.fragment_id asc
-        ) <= $fragments
+),
+
+spoken as (
+    -- The fragments of one passage have nearly the same accounts and tell nearly as much. An account speaks through few
+    -- of them, always the same: the smallest, not those that happen to tell most just now.
+    select *
+    from heard
+    where log_odds >= best - 0.3
+    qualify row_number() over (partition by account_id order by fragment_id) <= $fragments
 )
 
 select

@@ -28,7 +28,13 @@ def test_three_named_accounts_make_a_campaign_and_two_do_not() -> None:
 
 def test_keys_that_share_half_of_their_accounts_are_one() -> None:
     groups = group_keys(edges(b=["1", "2", "3", "4"], a=["3", "4", "5", "6"]), {}, {})
-    assert groups == [Group(new_campaign_id("b"), ("a", "b"))]
+    assert groups == [Group(new_campaign_id("a"), ("a", "b"))]
+
+
+def test_the_identity_comes_from_what_a_campaign_says_before_what_it_comes_through() -> None:
+    both = {"client:a": ["1", "2", "3"], "template:z": ["1", "2", "3"], "network:b": ["1", "2", "3"]}
+    groups = group_keys(edges(**both), {}, {})
+    assert [group.campaign_id for group in groups] == [new_campaign_id("template:z")]
 
 
 def test_one_account_in_common_joins_nothing() -> None:
