@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from math import prod
@@ -116,20 +115,6 @@ def test_an_account_is_explained_by_what_is_stored(analyzed: Analyzed) -> None:
     sql = "select count(*) filter (where events between 1 and $n - 1), count(*) filter (where events > 0) from accounts"
     [(less, everyone)] = ask(store, sql, n=found.rate.events)
     assert (found.rate.fewer, found.rate.accounts) == (less, everyone)
-
-
-def test_a_thing_that_many_windows_saw_is_said_once(analyzed: Analyzed) -> None:
-    found = account(analyzed[0], min(analyzed[1]))
-    things = {(one.rule_id, one.group_key): one for one in reversed(found.signals)}
-    once = sorted(things.values(), key=lambda one: -one.strength)
-    later = [
-        replace(one, counts=False, strength=one.strength / 2, window_end=one.window_end + timedelta(hours=hours))
-        for one in once
-        for hours in (6, 12)
-    ]
-    text, page = shown(replace(found, signals=(*once, *later)))
-    assert text.count("; other windows: 2") == page.text.count("; other windows: 2") == len(things)
-    assert text.count("                 under ") == len(things)
 
 
 def test_every_stored_score_can_be_recomputed(analyzed: Analyzed) -> None:
