@@ -216,9 +216,8 @@ def judge_case(rule: Rule, case: Case, bench: Bench) -> CaseResult:
     matches = bench.evaluate(override(rule, case.parameters))
     expect = case.expect
     accounts = matches["account_id"].n_unique()
-    # An account may match through several things; its strongest match is what it is judged by.
-    best = matches.group_by("account_id").agg(pl.col("strength").max())["strength"]
-    low, high = (best.min(), best.max()) if len(best) else (None, None)
+    low = matches["strength"].min() if matches.height else None
+    high = matches["strength"].max() if matches.height else None
     passed = (
         accounts == expect.accounts
         and (low is None or float(str(low)) >= expect.min_strength)

@@ -30,7 +30,7 @@ def test_each_thing_that_may_be_wrong_is_named() -> None:
 
 
 def test_no_setting_of_ones_own_pipeline_reaches_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "stillwatch.toml").write_text('[rules]\ndisabled = ["shared_template"]\n')
+    (tmp_path / "stillwatch.toml").write_text('[rules]\ndisabled = ["shared_prompt"]\n')
     data_dir = tmp_path / "demo-data"
     data_dir.mkdir()
     monkeypatch.chdir(tmp_path)

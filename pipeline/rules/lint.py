@@ -27,7 +27,7 @@ ALLOWED_VIEWS: Final = frozenset(
         "pipeline_health",
     }
 )
-_TABLE_FUNCTIONS: Final = frozenset({"unnest", "range", "generate_series"})
+_TABLE_FUNCTIONS: Final = frozenset({"unnest", "range", "generate_series", "active_accounts", "account_texts"})
 # A rule must give the same rows for the same window whenever it is run, and must not read the process's surroundings.
 _REFUSED_FUNCTIONS: Final = frozenset(
     {

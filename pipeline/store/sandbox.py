@@ -75,7 +75,7 @@ def _views(cursor: duckdb.DuckDBPyConnection) -> Collection[str]:
 def _macros(cursor: duckdb.DuckDBPyConnection) -> Collection[str]:
     """Our own functions; what they are made of is not the analyst's."""
     rows = cursor.execute(
-        "select function_name from duckdb_functions() where not internal and function_type = 'macro'"
+        "select function_name from duckdb_functions() where not internal and function_type in ('macro', 'table_macro')"
     ).fetchall()
     return {str(row[0]).lower() for row in rows}
 
@@ -97,7 +97,7 @@ def _problems(tree: Any, views: Collection[str], macros: Collection[str]) -> Ite
                 yield f"{schema + '.' if schema else ''}{name}: no such view"
         elif kind == "TABLE_FUNCTION":
             function = str((node.get("function") or {}).get("function_name")).lower()
-            if function not in _TABLE_FUNCTIONS:
+            if function not in _TABLE_FUNCTIONS and function not in macros:
                 yield f"{function}(): not a table function for analysts"
         elif node.get("class") in {"FUNCTION", "WINDOW"} and id(node) not in of_tables:
             function = str(node.get("function_name")).lower()

@@ -1,40 +1,10 @@
 -- Which accounts come through one client that hardly anybody else has, and are alike otherwise too? Needs no text.
 with
-counted as (
-    -- Every event has a model: these are the totals.
-    select
-        links.source_id as account_id,
-        sum(links.events) as events,
-        any_value(accounts.organisation) as organisation,
-        any_value(accounts.payment_hash) as payment_hash,
-        any_value(accounts.email_domain) as email_domain,
-        any_value(accounts.created_at) > min(links.first_seen) - to_days($young_days::integer) as young
-    from links
-    left join accounts on links.source_id = accounts.account_id
-    where
-        links.hour >= date_trunc('hour', $since::timestamptz)
-        and links.hour < $until::timestamptz
-        and links.source_kind = 'account'
-        and links.target_kind = 'model'
-    group by links.source_id
-),
-
 active as (
-    -- Whoever openly belongs together is one customer: one organisation, or one payment for a whole mail domain.
     select
         *,
-        coalesce(
-            organisation,
-            if(
-                payment_hash is not null
-                and min(payment_hash) over (partition by email_domain)
-                = max(payment_hash) over (partition by email_domain),
-                'domain:' || email_domain,
-                null
-            ),
-            'account:' || account_id
-        ) as customer
-    from counted
+        created_at > first_seen - to_days($young_days::integer) as young
+    from active_accounts($since, $until)
 ),
 
 seen as (
@@ -98,7 +68,7 @@ crowd as (
 
 common as (
     -- Payments, email domains and networks that at least three of the crowd share and hardly anybody outside it has.
-    -- The largest of each kind may be a school's network or a company's mail domain: a pool spreads over several.
+    -- The largest place of each kind may be a school or a company, with all its networks: a pool spreads over several.
     select
         things.thing_id,
         things.trait_kind,
@@ -106,68 +76,78 @@ common as (
         unnest(things.holders) as account_id
     from (
         select
-            member.thing_id,
-            traits.trait_kind,
-            traits.trait_id,
-            list(distinct member.account_id) as holders,
-            row_number() over (
-                partition by member.thing_id, traits.trait_kind
-                order by count(distinct member.account_id) desc, traits.trait_id asc
-            ) = 1 as largest
-        from member
-        inner join crowd on member.thing_id = crowd.thing_id
-        inner join (
+            *,
+            place = first_value(place) over (
+                partition by thing_id, trait_kind
+                order by in_place desc, place asc
+            ) as largest
+        from (
             select
-                account_id,
-                'payment' as trait_kind,
-                payment_hash as trait_id
-            from active
-            where payment_hash is not null
-            union all
-            select
-                account_id,
-                'email domain' as trait_kind,
-                email_domain as trait_id
-            from active
-            where email_domain is not null
-            union all
-            select
-                account_id,
-                kind as trait_kind,
-                thing_id as trait_id
-            from seen
-            where kind = 'network'
-        ) as traits on member.account_id = traits.account_id
-        inner join (
-            select
-                'payment' as trait_kind,
-                payment_hash as trait_id,
-                count(*) as accounts
-            from active
-            where payment_hash is not null
-            group by payment_hash
-            union all
-            select
-                'email domain' as trait_kind,
-                email_domain as trait_id,
-                count(*) as accounts
-            from active
-            where email_domain is not null
-            group by email_domain
-            union all
-            select
-                kind as trait_kind,
-                thing_id as trait_id,
-                count(*) as accounts
-            from seen
-            where kind = 'network'
-            group by kind, thing_id
-        ) as totals on traits.trait_kind = totals.trait_kind and traits.trait_id = totals.trait_id
-        where member.speaks
-        group by member.thing_id, traits.trait_kind, traits.trait_id
-        having
-            count(distinct member.account_id) >= 3
-            and count(distinct member.account_id) >= $own_share * any_value(totals.accounts)
+                *,
+                sum(len(holders)) over (partition by thing_id, trait_kind, place) as in_place
+            from (
+                select
+                    member.thing_id,
+                    traits.trait_kind,
+                    traits.trait_id,
+                    if(traits.trait_kind = 'network', network_place(traits.trait_id), traits.trait_id) as place,
+                    list(distinct member.account_id) as holders
+                from member
+                inner join crowd on member.thing_id = crowd.thing_id
+                inner join (
+                    select
+                        account_id,
+                        'payment' as trait_kind,
+                        payment_hash as trait_id
+                    from active
+                    where payment_hash is not null
+                    union all
+                    select
+                        account_id,
+                        'email domain' as trait_kind,
+                        email_domain as trait_id
+                    from active
+                    where email_domain is not null
+                    union all
+                    select
+                        account_id,
+                        kind as trait_kind,
+                        thing_id as trait_id
+                    from seen
+                    where kind = 'network'
+                ) as traits on member.account_id = traits.account_id
+                inner join (
+                    select
+                        'payment' as trait_kind,
+                        payment_hash as trait_id,
+                        count(*) as accounts
+                    from active
+                    where payment_hash is not null
+                    group by payment_hash
+                    union all
+                    select
+                        'email domain' as trait_kind,
+                        email_domain as trait_id,
+                        count(*) as accounts
+                    from active
+                    where email_domain is not null
+                    group by email_domain
+                    union all
+                    select
+                        kind as trait_kind,
+                        thing_id as trait_id,
+                        count(*) as accounts
+                    from seen
+                    where kind = 'network'
+                    group by kind, thing_id
+                ) as totals on traits.trait_kind = totals.trait_kind and traits.trait_id = totals.trait_id
+                where member.speaks
+                group by member.thing_id, traits.trait_kind, traits.trait_id
+                having
+                    count(distinct member.account_id) >= 3
+                    and count(distinct member.account_id) >= $own_share * any_value(totals.accounts)
+            ) as own
+        ) as by_place
     ) as things
 ),
 

@@ -22,6 +22,16 @@ MINUTES = 12
 _VIEWS = ("signals", "findings", "suspicious_accounts", "campaigns", "campaign_members", "alerts", "alert_events")
 
 
+_MACROS = (
+    "macro_tally_merge",
+    "macro_tally_counts",
+    "macro_request_kinds",
+    "macro_network_place",
+    "macro_active_accounts",
+    "macro_account_texts",
+)
+
+
 class Tx:
     """A connection with the two things that detection asks of a transaction."""
 
@@ -40,7 +50,7 @@ class Tx:
             self.connection.unregister("shape")
         self.connection.execute("create view links as from link_hour")
         self.connection.execute("create view fingerprints_1h as from fingerprints_1m")
-        for macro in ("macro_tally_merge", "macro_tally_counts", "macro_request_kinds"):
+        for macro in _MACROS:
             self.connection.execute((sql_dir("views") / f"{macro}.sql").read_text())
         for migration in ("0002_detection", "0003_group_reason"):
             self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())

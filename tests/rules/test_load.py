@@ -47,9 +47,7 @@ def write(directory: Path, name: str = "mine", sql: str = SQL, yaml: str = YAML)
 
 def test_shipped_rules_load_and_a_users_stand_beside_them(tmp_path: Path) -> None:
     rules = load_rules(RuleSettings(directory=write(tmp_path / "mine")))
-    assert {"shared_template", "closed_loop_pool", "full_speed_new_account", "shared_client", "mine"} <= set(
-        rules.rules
-    )
+    assert {"shared_prompt", "closed_loop_pool", "full_speed_new_account", "shared_client", "mine"} <= set(rules.rules)
     assert rules.rules["mine"].parameters == {"least": 3}
 
 

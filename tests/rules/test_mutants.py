@@ -9,6 +9,8 @@ from typing import Final
 import pytest
 
 from pipeline.config import RuleSettings
+from pipeline.fingerprint.schema import FRAGMENTS_KEPT
+from pipeline.resources import sql_dir
 from pipeline.rules.load import load_rules
 from pipeline.rules.model import Case, Rule
 from pipeline.rules.run import RuleAbortedError, RuleResultError
@@ -18,49 +20,38 @@ RULES: Final = load_rules(RuleSettings()).rules
 
 # What is taken out: (text of the SQL, what stands there instead). Each text stands there exactly once.
 MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
-    "shared_template": {
-        "organisations do not count as one customer": ("            organisation,\n            if(", "            if("),
-        "one payment for a mail domain is no customer": (
-            "                payment_hash is not null\n",
-            "                false\n",
-        ),
+    "shared_prompt": {
         "any share of an account's requests will do": (">= $min_share * active.events", "> 0 * $min_share"),
+        "only who says nothing else counts": (
+            ">= $min_share_passage * active.events",
+            ">= 20 * $min_share_passage * active.events",
+        ),
+        "one request in passing counts": (
+            "and (sent.events > 1 or sent.events >= 0.5 * active.events)",
+            "and sent.events > 0",
+        ),
         "any two accounts are a crowd": (
-            "filter (where speaks) >= $min_accounts",
-            "filter (where speaks) >= 0 * $min_accounts",
+            "filter (where member.speaks) >= $min_accounts",
+            "filter (where member.speaks) >= 0 * $min_accounts",
         ),
         "what a launch explains is not limited": ("            $explained,\n", "            $explained + 100,\n"),
+        "what is asked for does not matter": ("+ $asking * kinded", "+ 0 * $asking * kinded"),
         "everybody's age is not looked at": ("young_share - base_young)", "young_share - 0)"),
         "nobody's age is looked at": ("            3.0 * least(", "            0.0 * least("),
         "volumes are not compared": ("+ 1.5 * greatest(0, 1 - spread)", "+ 0.0 * greatest(0, 1 - spread)"),
         "any volumes are similar": ("+ 1.5 * greatest(0, 1 - spread)", "+ 1.5 * greatest(0, 1)"),
         "payments and mail domains are not looked at": (
-            "(2.5 * least(1, 2 * payment) + 2.5 * least(1, 2 * email) + ",
+            "(2.5 * least(1, 3 * payment) + 2.5 * least(1, 3 * email) + ",
             "(0 * payment + 0 * email + ",
         ),
-        "one school is several places": ("'network' and not held.largest", "'network'"),
-        "one mail domain is several places": ("'email domain' and not held.largest", "'email domain'"),
+        "one school is several places": ("'network' and not largest", "'network'"),
+        "a campus is as many places as it has networks": ("network_place(trait.trait_id)", "trait.trait_id"),
+        "one mail domain is several places": ("'email domain' and not largest", "'email domain'"),
         "what others have too is the crowd's own": (
             "and count(*) >= $own_share * any_value(holders.accounts)",
             "and $own_share > 0",
         ),
-        "a handful of requests counts like many": ("member.events / (member.events + 0.1)", "1.2"),
-    },
-    "shared_passage": {
-        "organisations do not count as one customer": ("            organisation,\n            if(", "            if("),
-        "what a launch explains is not limited": ("            $explained,\n", "            $explained + 100,\n"),
-        "only who says nothing else counts": (">= $min_share * active.events", ">= 20 * $min_share * active.events"),
-        "one request in passing counts": (
-            "and (sent.events > 1 or sent.events >= 0.5 * active.events)",
-            "and sent.events > 0",
-        ),
-        "what is asked for does not matter": ("+ $asking * kinded", "+ 0 * $asking * kinded"),
-        "payments and mail domains are not looked at": (
-            "(2.5 * least(1, 3 * payment) + 2.5 * least(1, 3 * email) + ",
-            "(0 * payment + 0 * email + ",
-        ),
-        "one school is several places": ("'network' and not held.largest", "'network'"),
-        "nobody's age is looked at": ("            3.0 * least(", "            0.0 * least("),
+        "a handful of requests counts like many": ("events / (events + 0.1) / (1", "1.2 / (1"),
     },
     "asks_for_reasoning": {
         "a handful counts like hundreds": ("* (1 - exp(-told / $scale))", "* (1 - exp(-$scale))"),
@@ -112,6 +103,21 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "it may name by itself": ("$cap * (1 - exp(-told_apart))", "1.15 * $cap * (1 - exp(-told_apart))"),
     },
 }
+# What several rules ask, each broken in one way: of which rules a case must fail.
+MACROS: Final[Mapping[str, tuple[str, str, str, tuple[str, ...]]]] = {
+    "organisations do not count as one customer": (
+        "macro_active_accounts",
+        "            organisation,\n            if(",
+        "            if(",
+        ("shared_prompt",),
+    ),
+    "one payment for a mail domain is no customer": (
+        "macro_active_accounts",
+        "                payment_hash is not null\n",
+        "                false\n",
+        ("shared_prompt",),
+    ),
+}
 _EACH: Final = [(rule_id, name) for rule_id, mutants in MUTANTS.items() for name in mutants]
 
 
@@ -152,3 +158,24 @@ def test_a_case_fails_when(rule_id: str, name: str, benches: Mapping[str, list[t
 
 def test_every_shipped_rule_has_mutants() -> None:
     assert set(MUTANTS) == set(RULES)
+
+
+@pytest.mark.parametrize("name", MACROS)
+def test_a_case_fails_when_what_rules_share(name: str, benches: Mapping[str, list[tuple[Case, Bench]]]) -> None:
+    macro, before, after, concerned = MACROS[name]
+    text = (sql_dir("views") / f"{macro}.sql").read_text(encoding="utf-8")
+    assert text.count(before) == 1
+    for rule_id in concerned:
+        for _, bench in benches[rule_id]:
+            bench.store.connection.execute(text.replace(before, after))
+        try:
+            assert _failed(RULES[rule_id], benches[rule_id])
+        finally:
+            for _, bench in benches[rule_id]:
+                bench.store.connection.execute(text)
+
+
+def test_rules_take_as_many_fragments_as_are_kept() -> None:
+    text = (sql_dir("views") / "macro_account_texts.sql").read_text(encoding="utf-8")
+    assert text.count(f"count(*) > {FRAGMENTS_KEPT}\n") == 1
+    assert text.count(f"[{FRAGMENTS_KEPT}] as last_kept") == 1

@@ -1,70 +1,10 @@
--- Which accounts send one passage, wherever it stands, and are alike in ways that unrelated customers are not?
+-- Which accounts send one prompt, or a passage of it, and are alike in ways that unrelated customers are not?
 with
-kept as (
-    -- Of an account's hour the smallest hashes, taken again from what several deltas brought.
-    select
-        target_id,
-        source_id,
-        events,
-        first_seen,
-        last_seen
-    from links
-    where
-        hour >= date_trunc('hour', $since::timestamptz)
-        and hour < $until::timestamptz
-        and source_kind = 'account'
-        and target_kind = 'fragment'
-    qualify row_number() over (partition by source_id, hour order by target_id) <= 64
-),
-
-sent as (
-    select
-        target_id as fragment_id,
-        source_id as account_id,
-        sum(events) as events,
-        min(first_seen) as first_seen,
-        max(last_seen) as last_seen
-    from kept
-    group by target_id, source_id
-    -- Nearly every fragment stays with one account.
-    qualify count(*) over (partition by target_id) >= $min_accounts
-),
-
-counted as (
-    -- Every event has a model: these are the totals.
-    select
-        links.source_id as account_id,
-        sum(links.events) as events,
-        any_value(accounts.organisation) as organisation,
-        any_value(accounts.payment_hash) as payment_hash,
-        any_value(accounts.email_domain) as email_domain,
-        any_value(accounts.created_at) > min(links.first_seen) - to_days($young_days::integer) as young
-    from links
-    left join accounts on links.source_id = accounts.account_id
-    where
-        links.hour >= date_trunc('hour', $since::timestamptz)
-        and links.hour < $until::timestamptz
-        and links.source_kind = 'account'
-        and links.target_kind = 'model'
-    group by links.source_id
-),
-
 active as (
-    -- Whoever openly belongs together is one customer: one organisation, or one payment for a whole mail domain.
     select
         *,
-        coalesce(
-            organisation,
-            if(
-                payment_hash is not null
-                and min(payment_hash) over (partition by email_domain)
-                = max(payment_hash) over (partition by email_domain),
-                'domain:' || email_domain,
-                null
-            ),
-            'account:' || account_id
-        ) as customer
-    from counted
+        created_at > first_seen - to_days($young_days::integer) as young
+    from active_accounts($since, $until)
 ),
 
 member as (
@@ -74,20 +14,24 @@ member as (
         sent.events / active.events as share,
         -- One account speaks for each customer.
         row_number() over (
-            partition by sent.fragment_id, active.customer
+            partition by sent.kind, sent.thing_id, active.customer
             order by sent.account_id
         ) = 1 as speaks
-    from sent
+    from account_texts($since, $until) as sent
     inner join active on sent.account_id = active.account_id
     where
-        -- A gateway or a person may say it once by chance; who distils in a tenth of his traffic says it more often.
-        sent.events >= $min_share * active.events
-        and (sent.events > 1 or sent.events >= 0.5 * active.events)
-    qualify count(*) over (partition by sent.fragment_id) >= $min_accounts
+        if(
+            sent.kind = 'fragment',
+            -- A gateway or a person may say it once by chance; who distils in a tenth of his traffic says it often.
+            sent.events >= $min_share_passage * active.events
+            and (sent.events > 1 or sent.events >= 0.5 * active.events),
+            sent.events >= $min_share * active.events
+        )
+    qualify count(*) over (partition by sent.kind, sent.thing_id) >= $min_accounts
 ),
 
 asked as (
-    -- How many of an account's requests ask for reasoning, grades, rewriting or new instructions, whatever the passage.
+    -- How many of an account's requests ask for reasoning, grades, rewriting or new instructions, whatever the prompt.
     select
         account_id,
         sum(struct_extract(entry, 'count')) as requests
@@ -109,18 +53,21 @@ asked as (
 
 crowd as (
     select
-        fragment_id,
+        member.kind,
+        member.thing_id,
         count(*) as accounts,
-        count(*) filter (where speaks) as customers,
-        avg(events) filter (where speaks) as mean_events,
-        coalesce(stddev_samp(events) filter (where speaks) / avg(events) filter (where speaks), 0) as spread,
-        count(*) filter (where speaks and young) as young,
-        count(young) filter (where speaks) as known_age,
-        avg(least(1, coalesce(asked.requests, 0) / events)) filter (where speaks) as kinded
+        count(*) filter (where member.speaks) as customers,
+        avg(member.events) filter (where member.speaks) as mean_events,
+        coalesce(
+            stddev_samp(member.events) filter (where member.speaks) / avg(member.events) filter (where member.speaks), 0
+        ) as spread,
+        count(*) filter (where member.speaks and member.young) as young,
+        count(member.young) filter (where member.speaks) as known_age,
+        avg(least(1, coalesce(asked.requests, 0) / member.events)) filter (where member.speaks) as kinded
     from member
     left join asked on member.account_id = asked.account_id
-    group by fragment_id
-    having count(*) filter (where speaks) >= $min_accounts
+    group by member.kind, member.thing_id
+    having count(*) filter (where member.speaks) >= $min_accounts
 ),
 
 everyone as (
@@ -169,45 +116,58 @@ holders as (
 ),
 
 own as (
-    -- Things that at least three of the crowd share and hardly anybody outside it has. The largest of each kind may be
-    -- a school's network or a company's mail domain: it is told apart, because a pool spreads over several.
+    -- Things that at least three of the crowd share and hardly anybody outside it has.
     select
-        member.fragment_id,
+        member.kind,
+        member.thing_id,
         trait.trait_kind,
         trait.trait_id,
-        row_number() over (
-            partition by member.fragment_id, trait.trait_kind
-            order by count(*) desc, trait.trait_id asc
-        ) = 1 as largest
+        if(trait.trait_kind = 'network', network_place(trait.trait_id), trait.trait_id) as place,
+        count(*) as in_crowd,
+        list(member.account_id) as held_by
     from member
-    inner join crowd on member.fragment_id = crowd.fragment_id
+    inner join crowd on member.kind = crowd.kind and member.thing_id = crowd.thing_id
     inner join trait on member.account_id = trait.account_id
     inner join holders on trait.trait_kind = holders.trait_kind and trait.trait_id = holders.trait_id
     where member.speaks
-    group by member.fragment_id, trait.trait_kind, trait.trait_id
+    group by member.kind, member.thing_id, trait.trait_kind, trait.trait_id
     having count(*) >= 3 and count(*) >= $own_share * any_value(holders.accounts)
+),
+
+told_apart as (
+    -- The largest place of each kind may be a school or a company, with all its networks: a pool spreads over several.
+    select
+        *,
+        place = first_value(place) over (
+            partition by kind, thing_id, trait_kind
+            order by in_place desc, place asc
+        ) as largest
+    from (
+        select
+            *,
+            sum(in_crowd) over (partition by kind, thing_id, trait_kind, place) as in_place
+        from own
+    ) as by_place
 ),
 
 alike as (
     select
-        held.fragment_id,
-        count(distinct held.account_id) filter (where held.trait_kind = 'client') as client,
-        count(distinct held.account_id) filter (where held.trait_kind = 'network' and not held.largest) as network,
-        count(distinct held.account_id) filter (where held.trait_kind = 'payment' and not held.largest) as payment,
-        count(distinct held.account_id) filter (where held.trait_kind = 'email domain' and not held.largest) as email
+        kind,
+        thing_id,
+        count(distinct account_id) filter (where trait_kind = 'client') as client,
+        count(distinct account_id) filter (where trait_kind = 'network' and not largest) as network,
+        count(distinct account_id) filter (where trait_kind = 'payment' and not largest) as payment,
+        count(distinct account_id) filter (where trait_kind = 'email domain' and not largest) as email
     from (
         select
-            own.fragment_id,
-            own.trait_kind,
-            own.largest,
-            trait.account_id
-        from own
-        inner join trait on own.trait_kind = trait.trait_kind and own.trait_id = trait.trait_id
-        inner join member
-            on own.fragment_id = member.fragment_id and trait.account_id = member.account_id
-        where member.speaks
+            kind,
+            thing_id,
+            trait_kind,
+            largest,
+            unnest(held_by) as account_id
+        from told_apart
     ) as held
-    group by held.fragment_id
+    group by kind, thing_id
 ),
 
 facets as (
@@ -224,7 +184,7 @@ facets as (
         1 - crowd.accounts / everyone.accounts as apart
     from crowd
     cross join everyone
-    left join alike on crowd.fragment_id = alike.fragment_id
+    left join alike on crowd.kind = alike.kind and crowd.thing_id = alike.thing_id
 ),
 
 judged as (
@@ -264,36 +224,44 @@ heard as (
         judged.network,
         judged.kinded,
         judged.log_odds,
-        max(judged.log_odds) over (partition by member.account_id) as best
+        max(judged.log_odds) over (partition by member.account_id) as best,
+        if(
+            member.kind = 'fragment',
+            'passage of eight words or more',
+            if(member.kind = 'template', 'prompt template', 'system prompt')
+        ) as what
     from member
-    inner join judged on member.fragment_id = judged.fragment_id
+    inner join judged on member.kind = judged.kind and member.thing_id = judged.thing_id
     where 1 / (1 + exp(-judged.log_odds)) >= $min_strength
 ),
 
 spoken as (
-    -- The fragments of one passage have nearly the same accounts and tell nearly as much. An account speaks through few
-    -- of them, always the same: the smallest, not those that happen to tell most just now.
+    -- A prompt and the fragments of its passages have nearly the same accounts and tell nearly as much. An account
+    -- speaks through few of them, always the same: the smallest, not those that happen to tell most just now.
     select *
     from heard
     where log_odds >= best - 0.3
-    qualify row_number() over (partition by account_id order by fragment_id) <= $fragments
+    qualify row_number() over (partition by account_id order by kind desc, thing_id asc) <= $spoken
 )
 
 select
     'account' as dimension,
     account_id as entity_id,
     account_id,
-    'fragment:' || fragment_id as group_key,
+    kind || ':' || thing_id as group_key,
     events / (events + 0.1) / (1 + exp(-log_odds)) as strength,
     format(
-        '{} of its requests contain one passage of eight words or more, which {} accounts send.',
+        '{} of its requests {} one {}, which {} accounts send.',
         if(share = 1, format('All {}', events), format('{} of {}', events, (events / share)::bigint)),
+        if(kind = 'fragment', 'contain', 'use'),
+        what,
         accounts
     ) as reason,
     format(
-        '{} accounts of {} customers send one passage of eight words or more, {:.0f} times each on average.{}{}{}',
+        '{} accounts of {} customers send one {}, {:.0f} times each on average.{}{}{}',
         accounts,
         customers,
+        what,
         mean_events,
         if(
             kinded >= 0.1,
