@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.options import ConfigOption, need_file, settings
 from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.evaluate.score import RunScore
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +26,9 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
         str | None,
         typer.Option(metavar="NAMES", help="Of docs/simulate.md, with commas between; else every shape."),
     ] = None,
-    seeds: Annotated[str, typer.Option(metavar="N|N-M", help="Seeds of the worlds.")] = "1-10",
+    seeds: Annotated[
+        str | None, typer.Option(metavar="N|N-M", help="Seeds of the worlds; else 1-10, with --quick 1.")
+    ] = None,
     knowledge: Annotated[
         str, typer.Option(metavar="LEVELS", help="full, hashes, metadata; with commas between.")
     ] = "full",
@@ -59,7 +64,7 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
     from pipeline.evaluate import run as plans  # noqa: PLC0415
 
     chosen = settings(ctx, config)
-    whole = plans.quick() if quick else plans.full(_seeds(seeds))
+    whole = plans.quick(_seeds(seeds or "1")) if quick else plans.full(_seeds(seeds or "1-10"))
     what = Plan(
         tuple(scenarios.split(",")) if scenarios else whole.scenarios,
         whole.seeds,
@@ -73,7 +78,7 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
 
     worlds = what.runs
 
-    def tell(done: int, score: object) -> None:
+    def tell(done: int, score: RunScore) -> None:
         typer.echo(f"{done} of {worlds} worlds: {_in_short(score)}", err=True)
 
     if benign:
@@ -108,10 +113,7 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
         raise typer.Exit(1)
 
 
-def _in_short(score: object) -> str:
-    from pipeline.evaluate.score import RunScore  # noqa: PLC0415
-
-    assert isinstance(score, RunScore)
+def _in_short(score: RunScore) -> str:
     named = ", ".join(f"{one.named} of {one.members} members named" for one in score.campaigns) or "nothing planted"
     return (
         f"{score.scenario}, {score.knowledge}, seed {score.seed}: {named}, {score.falsely_named} benign accounts named"

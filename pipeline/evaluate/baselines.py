@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pipeline.evaluate.glasswally import glasswally
+from pipeline.events.template import stable_hash
 
 # What detectors see of an event: columns of EVENTS, the prompt, and facts about its account.
 SEEN: Final = (
@@ -149,7 +150,7 @@ def _embedded(events: pl.DataFrame) -> tuple[npt.NDArray[np.float64], pl.Series]
         told.select(pl.col("prompt").str.to_lowercase().str.slice(0, 2000).str.split(" "))
         .with_row_index("row")
         .explode("prompt")
-        .with_columns((pl.col("prompt").hash(7) % _HASHED).alias("place"))
+        .with_columns((stable_hash("prompt") % _HASHED).alias("place"))
     )
     counts = np.bincount(
         words["row"].to_numpy().astype(np.int64) * _HASHED + words["place"].to_numpy().astype(np.int64),

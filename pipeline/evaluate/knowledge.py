@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 import polars as pl
 
-from pipeline.events.features import text_features
+from pipeline.evaluate.told import spelt
+from pipeline.events.features import HASHES, text_features
 from pipeline.events.native import NATIVE
 from pipeline.simulate import Simulation
 
@@ -32,12 +33,8 @@ def at_level(simulation: Simulation, level: Knowledge) -> Simulation:
 
 
 def _hashes(events: pl.DataFrame) -> pl.Series:
-    names = ("system_hash", "template_hash", "prompt_hash")
     wire = events.select(
         (pl.col(name) if name in _TEXT else pl.lit(None, pl.String)).alias(name) for name in NATIVE.names()
     )
     features, _ = text_features(wire)
-    digits = features.select(
-        pl.col(name).map_elements(lambda value: f"{value:016x}", return_dtype=pl.String) for name in names
-    )
-    return digits.to_struct("content")
+    return pl.DataFrame({name: spelt(features[name]) for name in HASHES}).to_struct("content")

@@ -201,9 +201,10 @@ def _baselines(simulation: Simulation) -> dict[str, dict[str, float]]:
     return {one.name: compare(one, seen, simulation.truth.accounts) for one in BASELINES}
 
 
-def quick() -> Plan:
+def quick(seeds: Sequence[int] = (1,)) -> Plan:
     """A few small worlds, to see on every change that nothing fell apart."""
-    return Plan(("fixed_prompt", "proxy_network"), (1,), accounts=1000, baselines=False, step=timedelta(hours=12))
+    names = ("fixed_prompt", "proxy_network")
+    return Plan(names, tuple(seeds), accounts=1000, baselines=False, step=timedelta(hours=12))
 
 
 def full(seeds: Sequence[int]) -> Plan:

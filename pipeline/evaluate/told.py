@@ -18,6 +18,7 @@ from pipeline.config import Settings
 from pipeline.events.decode import Decoder
 from pipeline.events.features import HASHES, LENGTHS
 from pipeline.events.schema import EVENTS, RAW
+from pipeline.fingerprint.grouping import hex16
 from pipeline.ingest.files import read_files
 from pipeline.simulate import Chunk
 
@@ -57,7 +58,7 @@ def decoded(events: pl.DataFrame, *, now: datetime) -> pl.DataFrame:
 def told(events: pl.DataFrame) -> pl.DataFrame:
     """Decoded events (EVENTS) as native ones; what was made of their text stands in ``content``."""
     # A hash of a block's hash tells blocks apart as well as the hash did.
-    blobs = _spelt(events["reasoning_blobs"])
+    blobs = _spelt_lists(events["reasoning_blobs"])
     return events.select(*_SAME, pl.col("client").alias("user_agent")).with_columns(blobs, _content(events))
 
 
@@ -91,17 +92,17 @@ def _raw(messages: Sequence[bytes], first: int) -> pl.DataFrame:
 
 def _content(events: pl.DataFrame) -> pl.Series:
     """What ``content`` takes (docs/events.md); null where there was no text, nor anything made of it."""
-    hashes = [_hex(events[name]).alias(name) for name in HASHES]
-    frame = events.select(*LENGTHS, "language", "request_kind").with_columns(*hashes, _spelt(events["fragments"]))
+    hashes = [spelt(events[name]).alias(name) for name in HASHES]
+    frame = events.select(*LENGTHS, "language", "request_kind").with_columns(*hashes, _spelt_lists(events["fragments"]))
     silent = pl.all_horizontal(pl.all().is_null())
     return frame.select(pl.when(~silent).then(pl.struct(pl.all())).alias("content")).to_series()
 
 
-def _spelt(lists: pl.Series) -> pl.Series:
+def _spelt_lists(lists: pl.Series) -> pl.Series:
     """Lists of hashes as lists of 16 hexadecimal digits; null stays null."""
     rows = lists.to_frame("list").with_row_index("row").drop_nulls("list").explode("list", empty_as_null=True)
     back = (
-        rows.with_columns(_hex(rows["list"]).alias("list"))
+        rows.with_columns(spelt(rows["list"]).alias("list"))
         .group_by("row", maintain_order=True)
         .agg(pl.col("list").drop_nulls())
     )
@@ -109,6 +110,8 @@ def _spelt(lists: pl.Series) -> pl.Series:
     return whole.join(back, on="row", how="left", maintain_order="left")["list"].alias(lists.name)
 
 
-def _hex(hashes: pl.Series) -> pl.Series:
+def spelt(hashes: pl.Series) -> pl.Series:
     """16 hexadecimal digits each; null stays null."""
-    return pl.Series([None if value is None else f"{value:016x}" for value in hashes], dtype=pl.String)
+    there = hashes.is_not_null().arg_true()
+    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, len(hashes))
+    return nothing.scatter(there, hex16(hashes.gather(there))) if len(there) else nothing

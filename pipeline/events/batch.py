@@ -33,7 +33,9 @@ def decode_events(value: bytes | None, *, topic: str = "", partition: int = -1, 
     except ArrowError as error:
         raise CorruptBatchError(topic, partition, offset, f"no Arrow batch: {error}") from None
     lacking = [name for name in ADDED if name not in frame.columns]
-    if lacking:
+    versions = [ADDED[name] for name in ADDED if name in frame.columns]
+    # A version has all columns of those before it: what lacks an older one has lost it.
+    if lacking and max(versions, default=1) < min(ADDED[name] for name in lacking):
         frame = frame.with_columns(pl.lit(None, EVENTS[name]).alias(name) for name in lacking)
         frame = frame.select(name for name in EVENTS.names() if name in frame.columns)
     if frame.schema != EVENTS:

@@ -13,7 +13,7 @@ from pipeline.simulate.population import NETWORKS, Group, make_group
 from pipeline.simulate.rhythm import DAY_S, HOUR_S, OFFSET_H, awake, conversations, job_starts
 from pipeline.simulate.seeds import generator, hex_ids
 from pipeline.simulate.timing import Floats, Ints, closed_loop
-from pipeline.simulate.traffic import Sent, Stage, draw_prompts, draw_sizes, make_events
+from pipeline.simulate.traffic import Sent, Stage, draw_prompts, draw_requests, draw_sizes, make_events
 
 NEW_MODEL: Final = "aurora-5"
 # What native events have besides the columns of every simulation.
@@ -121,9 +121,7 @@ def _people(
 ) -> tuple[Ints, Sent, Ints, Ints]:
     cohort = neighbour.cohort
     count = len(group.accounts)
-    weights = rng.lognormal(0, cohort.spread, count)
-    mean = cohort.per_minute * rate * stage.duration_s / 60
-    requests = rng.poisson(mean * weights / weights.mean())
+    requests = draw_requests(rng, cohort, count, cohort.per_minute * rate * stage.duration_s / 60)
     who = np.repeat(np.arange(count), requests)
     quick = cohort.pace == "bursts"
     number, turn, passed = conversations(rng, who, new_share=0.08 if quick else 0.3, gap_s=9.0 if quick else 55.0)

@@ -50,9 +50,7 @@ def cohort_events(rng: np.random.Generator, cohort: Cohort, group: Group, stage:
     if cohort.pace == "workers":
         requests = np.full(count, _enough(rng, cohort, stage))
     else:
-        weights = rng.lognormal(0, cohort.spread, count)
-        mean = cohort.per_minute * rate * duration_s / 60
-        requests = rng.poisson(mean * weights / weights.mean())
+        requests = draw_requests(rng, cohort, count, cohort.per_minute * rate * duration_s / 60)
     who = np.repeat(np.arange(count), requests)
     inputs, outputs, whole, first = draw_sizes(rng, cohort, stage, len(who))
     if cohort.pace == "workers":
@@ -115,6 +113,12 @@ def campaign_events(
         pl.when(own).then(pl.lit(value, pl.String)).otherwise(name).alias(name)
         for name, value in zip(("user_agent", "ja4", "sdk"), client, strict=True)
     )
+
+
+def draw_requests(rng: np.random.Generator, cohort: Cohort, accounts: int, mean: float) -> Ints:
+    """How many requests each account sends, ``mean`` on average."""
+    weights = rng.lognormal(0, cohort.spread, accounts)
+    return np.asarray(rng.poisson(mean * weights / weights.mean()))
 
 
 def draw_sizes(rng: np.random.Generator, cohort: Cohort, stage: Stage, count: int) -> tuple[Ints, Ints, Ints, Ints]:

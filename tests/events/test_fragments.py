@@ -154,5 +154,9 @@ def test_batches_of_the_first_version_are_read() -> None:
     assert older["fragments"].null_count() == 20
     with pytest.raises(CorruptBatchError):
         decode_events(encode_events(events.drop("model")))
+    # The second version had fragments, the third kinds of requests too: none had these without those.
+    assert decode_events(encode_events(events.drop("request_kind")))["fragments"].equals(events["fragments"])
+    with pytest.raises(CorruptBatchError):
+        decode_events(encode_events(events.drop("fragments")))
     with pytest.raises(CorruptBatchError):
         decode_events(encode_events(events.with_columns(pl.lit(1).alias("later"))))

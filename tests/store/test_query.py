@@ -144,6 +144,8 @@ def test_hostile_sql_is_refused_and_changes_nothing(store: Store, sql: str) -> N
         "select * from (values (1), (2)) as t (x)",
         "select unnest([1, 2]), list_transform([1, 2], lambda i: i + 1), [1, 2, 3][1:2], {'a': 1}.a",
         "select * from range(3)",
+        "select count(*) from active_accounts('2026-01-01', '2026-02-01')",
+        "select count(*) from account_texts('2026-01-01', '2026-02-01')",
         "select 'a' || account_id, sum(events) over (), extract(hour from last_seen), account_id like 'a%' from accounts",  # noqa: E501
         "select date_trunc('hour', now()) - interval 1 day, current_date, cast('1' as int), coalesce(null, 1), -1",
         "select count(*) filter (where events > 1), string_agg(account_id, ', ' order by account_id) from accounts",

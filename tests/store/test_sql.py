@@ -70,6 +70,20 @@ def test_functions_agree_with_the_workers(store: Store) -> None:
         assert {entry["bucket"]: entry["count"] for entry in counts} == tally_counts(tally, 1)
 
 
+@pytest.mark.parametrize(
+    ("network", "place"),
+    [
+        ("203.0.113.0/24", "203.0"),
+        ("2001:db8:1::/48", "2001:db8"),
+        ("fd00::/48", "fd00:"),
+        ("AS64500", "AS64500"),
+        ("a pseudonym", "a pseudonym"),
+    ],
+)
+def test_a_place_is_wider_than_a_network(store: Store, network: str, place: str) -> None:
+    assert rows(store, f"select network_place('{network}')") == [(place,)]
+
+
 def test_kinds_of_requests_are_called_as_in_the_events(store: Store) -> None:
     found = rows(store, "select tally, request_kinds(tally) from fingerprints_1h where kind = 'account'")
     for tally, kinds in found:
