@@ -19,6 +19,7 @@ import polars as pl
 
 from pipeline.events.fragments import fragments
 from pipeline.events.template import normalised
+from pipeline.events.words import in_words
 
 _PASSAGES: Final = (12, 20, 40)
 _PAYLOADS: Final = (20, 100, 600)
@@ -33,7 +34,8 @@ def _texts(rng: np.random.Generator, words: int) -> list[str]:
 
 def _shared(texts: list[str]) -> float:
     """Of neighbours (0 and 1, 2 and 3 …), which share has a fragment in common."""
-    found = fragments(pl.Series([None] * len(texts), dtype=pl.String), normalised(pl.Series(texts))).to_list()
+    said = normalised(pl.Series(texts))
+    found = fragments(pl.Series([None] * len(texts), dtype=pl.String), said, in_words(said)).to_list()
     return sum(bool(set(a) & set(b)) for a, b in zip(found[::2], found[1::2], strict=True)) / (len(texts) // 2)
 
 
@@ -68,7 +70,7 @@ def main() -> None:
     none = pl.Series([None] * len(texts), dtype=pl.String)
     begun = time.process_time()
     for _ in range(20):
-        fragments(none, texts)
+        fragments(none, texts, in_words(texts))
     cost = (time.process_time() - begun) / 20 / len(texts) * 1e6
     summary = {"rows": rows, "cpu_s_per_million": round(cost, 1), "mean_bytes": texts.str.len_bytes().mean()}
     print(f"passages: {json.dumps(summary)}")

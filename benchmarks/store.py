@@ -17,6 +17,7 @@ from benchmarks.worker import metadata_events
 from pipeline.clock import SystemClock
 from pipeline.config import StoreSettings
 from pipeline.fingerprint.aggregate import aggregate
+from pipeline.fingerprint.distributions import distributions
 from pipeline.fingerprint.schema import Delta
 from pipeline.store import Store, apply_deltas
 from pipeline.store.query import run_query
@@ -27,7 +28,7 @@ START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class StoreMeasured:
-    """Figures of one run. Rows are those of deltas: panes and links."""
+    """Figures of one run. Rows are those of deltas: panes, links and distributions."""
 
     accounts: int
     events: int
@@ -78,6 +79,7 @@ def deltas(minutes: int, *, accounts: int, events_per_s: int, partitions: int, s
                     late=0,
                     panes=panes,
                     links=links,
+                    distributions=distributions(events),
                 )
             )
         committed = second

@@ -61,4 +61,6 @@ def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
     content |= {name: row[name] for name in (*LENGTHS, "language", "request_kind") if row[name] is not None}
     if row["fragments"] is not None:
         content["fragments"] = [f"{value:016x}" for value in row["fragments"]]
+    if row["distribution"] is not None:
+        content["distribution"] = bytes(row["distribution"]).hex()
     return {"content": content} | {name: row[name] for name in _COUNTS if row[name] is not None}

@@ -33,6 +33,7 @@ from pipeline.errors import StillwatchError
 from pipeline.events.decode import Decoder
 from pipeline.events.schema import RAW
 from pipeline.fingerprint.aggregate import aggregate
+from pipeline.fingerprint.distributions import distributions
 from pipeline.fingerprint.schema import PANE_S, Delta
 from pipeline.metrics import Metrics
 from pipeline.rules.load import RuleSet, load_directory, override
@@ -125,6 +126,7 @@ class Bench:
             late=0,
             panes=panes,
             links=links,
+            distributions=distributions(decoded.events),
         )
         with self.store.transaction() as tx:
             apply_deltas(tx, [delta])

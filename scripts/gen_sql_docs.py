@@ -40,6 +40,7 @@ ORDER = (
         "fingerprints_1d",
         "links",
         "links_1d",
+        "prompt_distributions",
     ),
     *("dead_letters", "pipeline_health"),
 )

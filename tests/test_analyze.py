@@ -31,6 +31,14 @@ def findings(store: Path) -> list[tuple[object, ...]]:
         ).fetchall()
 
 
+def sums(store: Path) -> list[tuple[object, ...]]:
+    """What each account asked in each hour, as sums."""
+    with duckdb.connect(str(store), read_only=True) as connection:
+        return connection.execute(
+            "select account_id, hour, events, prompt_sum from prompt_distributions order by account_id, hour"
+        ).fetchall()
+
+
 def files(directory: Path, messages: list[bytes], parts: int) -> list[Path]:
     """The messages in order, over ``parts`` files."""
     size = -(-len(messages) // parts)
@@ -113,8 +121,9 @@ def test_how_the_input_is_cut_into_files_changes_nothing(tmp_path: Path) -> None
         directory = tmp_path / str(parts)
         directory.mkdir()
         result = run(directory / "s.duckdb", simulation, parts=parts)
-        found.append((result, findings(directory / "s.duckdb")))
+        found.append((result, findings(directory / "s.duckdb"), sums(directory / "s.duckdb")))
     assert found[0] == found[1]
+    assert found[0][2]
 
 
 def test_a_file_that_is_missing_is_a_clear_error(tmp_path: Path) -> None:

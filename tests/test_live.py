@@ -32,6 +32,7 @@ from findings
 where dimension = 'account'
 order by entity_id
 """
+SUMS = "select account_id, hour, events, prompt_sum from prompt_distributions order by account_id, hour"
 CAMPAIGNS = "select accounts, named_accounts, score, reasons, first_seen, last_seen from campaigns order by all"
 
 
@@ -47,14 +48,15 @@ def until(look: Callable[[], T | None], within_s: float) -> T:
     return found
 
 
-def in_files(simulation: Simulation, directory: Path) -> tuple[list[Any], list[Any]]:
+def in_files(simulation: Simulation, directory: Path) -> list[list[Any]]:
     """What ``analyze`` finds."""
     file, store = directory / "traffic.ndjson", directory / "files.duckdb"
     file.write_bytes(b"".join(chunk.ndjson() for chunk in simulation.chunks()))
     facts = simulation.accounts.to_dicts()
     analyze([file], store, Settings(), clock=SystemClock(), metrics=Metrics(), accounts=facts)
     with duckdb.connect(str(store), read_only=True) as connection:
-        return connection.execute(FINDINGS).fetchall(), connection.execute(CAMPAIGNS).fetchall()
+        connection.execute("set timezone = 'UTC'")
+        return [connection.execute(sql).fetchall() for sql in (FINDINGS, CAMPAIGNS, SUMS)]
 
 
 def rows(client: ServeClient, sql: str) -> list[Any]:
@@ -62,7 +64,7 @@ def rows(client: ServeClient, sql: str) -> list[Any]:
     return [tuple(row.values()) for row in client.query(sql, max_rows=10_000, timeout_s=20).table.to_pylist()]
 
 
-def live(simulation: Simulation, directory: Path, *, pack: int) -> tuple[list[Any], list[Any]]:
+def live(simulation: Simulation, directory: Path, *, pack: int) -> list[list[Any]]:
     """What ingest, worker and serve find over the embedded broker, ``pack`` events a message."""
     messages = [message for chunk in simulation.chunks() for message in chunk.messages()]
     newest = simulation.events["timestamp"].max()
@@ -87,7 +89,7 @@ def live(simulation: Simulation, directory: Path, *, pack: int) -> tuple[list[An
                 return health.events == simulation.truth.events and (health.watermark or newest) > newest
 
             until(closed, within_s=90)
-            return rows(client, FINDINGS), rows(client, CAMPAIGNS)
+            return [rows(client, sql) for sql in (FINDINGS, CAMPAIGNS, SUMS)]
 
 
 @pytest.mark.parametrize("pack", [1, 37])
@@ -96,4 +98,5 @@ def test_live_finds_what_files_find(tmp_path: Path, pack: int) -> None:
     simulation = plan("campaign", seed=3, start=start, accounts=300, campaign_accounts=80)
     from_files = in_files(simulation, tmp_path)
     assert {row[0] for row in from_files[0] if row[2]} == simulation.truth.planted
+    assert simulation.truth.planted <= {row[0] for row in from_files[2]}
     assert live(simulation, tmp_path, pack=pack) == from_files

@@ -93,7 +93,9 @@ def _raw(messages: Sequence[bytes], first: int) -> pl.DataFrame:
 def _content(events: pl.DataFrame) -> pl.Series:
     """What ``content`` takes (docs/events.md); null where there was no text, nor anything made of it."""
     hashes = [spelt(events[name]).alias(name) for name in HASHES]
-    frame = events.select(*LENGTHS, "language", "request_kind").with_columns(*hashes, _spelt_lists(events["fragments"]))
+    frame = events.select(*LENGTHS, "language", "request_kind").with_columns(
+        *hashes, _spelt_lists(events["fragments"]), _spelt_bytes(events["distribution"])
+    )
     silent = pl.all_horizontal(pl.all().is_null())
     return frame.select(pl.when(~silent).then(pl.struct(pl.all())).alias("content")).to_series()
 
@@ -108,6 +110,15 @@ def _spelt_lists(lists: pl.Series) -> pl.Series:
     )
     whole = pl.DataFrame({"row": pl.int_range(0, len(lists), dtype=pl.UInt32, eager=True)})
     return whole.join(back, on="row", how="left", maintain_order="left")["list"].alias(lists.name)
+
+
+def _spelt_bytes(arrays: pl.Series) -> pl.Series:
+    """Arrays of bytes as two hexadecimal digits a byte; null stays null."""
+    there = arrays.is_not_null().arg_true()
+    nothing = pl.Series(arrays.name, [None], dtype=pl.String).new_from_index(0, len(arrays))
+    raw = arrays.drop_nulls().to_numpy().tobytes().hex()
+    size = len(raw) // max(len(there), 1)
+    return nothing.scatter(there, [raw[at : at + size] for at in range(0, len(raw), size)]) if len(there) else nothing
 
 
 def spelt(hashes: pl.Series) -> pl.Series:

@@ -8,6 +8,7 @@ import polars as pl
 
 from pipeline.events.check import REFUSED
 from pipeline.events.cues import KINDS
+from pipeline.events.distribution import DISTRIBUTION, PHASES, phases
 from pipeline.events.fragments import MOST, fragments
 from pipeline.events.json_lines import nested, unescape
 from pipeline.events.language import guess_languages
@@ -15,20 +16,23 @@ from pipeline.events.request_kind import request_kinds
 from pipeline.events.schema import EVENTS
 from pipeline.events.template import normalised, skeletons, stable_hash
 from pipeline.events.text import count_list, read_text
+from pipeline.events.words import in_words
 
 HASHES: Final = ("system_hash", "template_hash", "prompt_hash")
 LENGTHS: Final = ("system_chars", "prompt_chars", "response_chars")
-_GIVEN: Final = (*HASHES, *LENGTHS, "language", "request_kind")
+_GIVEN: Final = (*HASHES, *LENGTHS, "language", "request_kind", "distribution")
 _CONTENT: Final = pl.Schema([*((name, pl.String()) for name in _GIVEN), ("fragments", pl.List(pl.String()))])
 _BLOBS: Final = pl.Schema({"m": pl.List(pl.String)})
 _TEXTS: Final = ("system", "messages", "prompt", "response")
 _LISTS: Final = ("reasoning_blobs", "fragments")
 _HEX64: Final = r"^[0-9a-f]{16}$"
+_PHASES: Final = rf"^[0-9a-f]{{{2 * PHASES}}}$"
 _ACCEPTED: Final = {
     **dict.fromkeys(HASHES, "16 hexadecimal digits"),
     **dict.fromkeys(LENGTHS, "a whole number"),
     "language": "an ISO code",
     "request_kind": f"one of {', '.join(KINDS)}",
+    "distribution": f"{2 * PHASES} hexadecimal digits",
 }
 _LANGUAGE: Final = r"^([a-z]{2,3}|[A-Z][a-z]{3})$"
 
@@ -87,15 +91,17 @@ def _of_text(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.col("tool_calls").alias("tool_call_count"),
     )
     language = guess_languages(text["prompt"]).alias("language")
-    passages = fragments(masked["system"], masked["prompt"])
+    words = in_words(masked["prompt"])
+    passages = fragments(masked["system"], masked["prompt"], words)
+    place = phases(len(masked), words)
     kind = request_kinds(text["prompt"], text["system"], masked["prompt"], masked["system"])
     bad = text["shape"].arg_true()
     detail = "messages is to be a list of messages, each an object"
-    return hashes.hstack(lengths).with_columns(language, passages, kind), _refuse(bad, "wrong_type", detail)
+    return hashes.hstack(lengths).with_columns(language, passages, place, kind), _refuse(bad, "wrong_type", detail)
 
 
 def _of_content(column: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What a gateway computed itself: hashes as 16 hexadecimal digits, lengths, a language, a kind of request."""
+    """What a gateway computed itself: hashes and phases as hexadecimal digits, lengths, a language, a kind."""
     raw = nested(column, _CONTENT)
     made = raw.select(
         *(
@@ -107,6 +113,9 @@ def _of_content(column: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
         *(pl.col(name).cast(pl.Int32, strict=False) for name in LENGTHS),
         pl.when(pl.col("language").str.contains(_LANGUAGE)).then(pl.col("language")),
         pl.when(pl.col("request_kind").is_in(KINDS)).then(pl.col("request_kind")),
+        pl.when(pl.col("distribution").str.contains(_PHASES))
+        .then(pl.col("distribution").str.decode("hex", strict=False))
+        .bin.reinterpret(dtype=DISTRIBUTION),
     )
     refused = [
         _refuse(

@@ -11,6 +11,8 @@ from typing import Final, Literal
 
 import polars as pl
 
+from pipeline.events.distribution import DISTRIBUTION
+
 UTC_MICROSECONDS: Final = pl.Datetime("us", "UTC")
 
 RAW: Final = pl.Schema(
@@ -75,10 +77,11 @@ EVENTS: Final = pl.Schema(
         "source_format": pl.String(),  # native, otel, litellm, openai
         "fragments": pl.List(pl.UInt64),  # of the system prompt and the last user message; see fragments.py
         "request_kind": pl.String(),  # one of KINDS in cues.py; null: no text
+        "distribution": DISTRIBUTION,  # phases of the last user message; see distribution.py
     }
 )
 # Columns that batches of an older version lack, and by which version they came: they are read as null.
-ADDED: Final[Mapping[str, int]] = {"fragments": 2, "request_kind": 3}
+ADDED: Final[Mapping[str, int]] = {"fragments": 2, "request_kind": 3, "distribution": 4}
 
 DEAD_LETTERS: Final = pl.Schema(
     {

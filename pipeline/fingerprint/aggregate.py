@@ -11,11 +11,11 @@ import polars as pl
 
 from pipeline.fingerprint.grouping import Coded, Groups, Ints, code_integers, code_strings, combine, group, hex16
 from pipeline.fingerprint.hashing import hash_text
-from pipeline.fingerprint.schema import FRAGMENTS_KEPT, LINKS, PANE_S, PANES, SUMS
+from pipeline.fingerprint.schema import FRAGMENTS_KEPT, HOUR_S, LINKS, PANE_S, PANES, SUMS
 from pipeline.fingerprint.sketch import empty_lists, sketches, tally, tally_codes
 
 _PANE_US: Final = PANE_S * 1_000_000
-_HOUR_US: Final = 3_600_000_000
+_HOUR_US: Final = HOUR_S * 1_000_000
 _SKETCHED: Final = frozenset({"account", "api_key"})
 _LINKS: Final = (
     ("account", ("template", "system_prompt", "client", "network", "api_key", "end_user", "model", "asn")),

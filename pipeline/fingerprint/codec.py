@@ -13,11 +13,13 @@ import polars as pl
 
 from pipeline.errors import CorruptBatchError
 from pipeline.events.ipc import ArrowError, read_frame
-from pipeline.fingerprint.schema import LINKS, PANES, Delta
+from pipeline.fingerprint.distributions import SCALE
+from pipeline.fingerprint.schema import DISTRIBUTIONS, FEATURES, LINKS, PANES, Delta
 
 HEADER = "stillwatch-delta"
-VERSION = 1
-_TABLES = {"panes": PANES, "links": LINKS}
+VERSION = 2  # the first had no distributions; it is read too: update serve before workers
+_TABLES = {"panes": PANES, "links": LINKS, "distributions": DISTRIBUTIONS}
+_SINCE = {"panes": 1, "links": 1, "distributions": 2}  # the version that a table came with
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -42,7 +44,7 @@ class PartHeader(msgspec.Struct, frozen=True):
     late: _Count
     part: _Count
     parts: _Count
-    table: str  # panes or links
+    table: str  # panes, links or distributions
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Part:
 def encode_delta(delta: Delta, *, max_bytes: int = 900_000) -> list[Part]:
     """Serialise a delta into messages of about ``max_bytes`` at most; at least one, even when nothing was counted."""
     pieces = [("panes", piece) for piece in _pieces(delta.panes, max_bytes)]
-    pieces += [("links", piece) for piece in _pieces(delta.links, max_bytes)] if delta.links.height else []
+    for table, frame in (("links", delta.links), ("distributions", delta.distributions)):
+        pieces += [(table, piece) for piece in _pieces(frame, max_bytes)] if frame.height else []
     return [
         Part(
             msgspec.json.encode(
@@ -148,9 +151,13 @@ def _decode_header(header: bytes | None) -> PartHeader:
         head = msgspec.json.decode(header or b"", type=PartHeader)
     except msgspec.MsgspecError as error:
         raise _PartError(f"no delta header: {error}") from None
-    if head.version != VERSION:
-        raise _PartError(f"delta version {head.version}; this reads {VERSION}")
-    if head.table not in _TABLES or not 0 <= head.part < head.parts or head.from_offset > head.to_offset:
+    if not 1 <= head.version <= VERSION:
+        raise _PartError(f"delta version {head.version}; this reads up to {VERSION}")
+    if (
+        _SINCE.get(head.table, VERSION + 1) > head.version
+        or not 0 <= head.part < head.parts
+        or head.from_offset > head.to_offset
+    ):
         raise _PartError("the delta header contradicts itself")
     return head
 
@@ -161,10 +168,19 @@ def _decode_table(head: PartHeader, value: bytes | None) -> pl.DataFrame:
     except ArrowError as error:
         raise _PartError(f"no Arrow batch: {error}") from None
     if frame.schema != _TABLES[head.table]:
-        raise _PartError(f"columns differ from those of {head.table}, version {VERSION}")
+        raise _PartError(f"columns differ from those of {head.table}, version {head.version}")
     if any(column.null_count() for column in frame):
         raise _PartError(f"nulls in {head.table}, where every column has a value")
+    if head.table == "distributions" and not _possible(frame):
+        raise _PartError("sums that no prompts have")
     return frame
+
+
+def _possible(distributions: pl.DataFrame) -> bool:
+    """Whether every sum is there and within what so many prompts can add up to."""
+    sums = distributions["prompt_sum"].explode()
+    most = distributions["events"].repeat_by(FEATURES).explode() * SCALE
+    return sums.null_count() == 0 and bool(((sums <= most) & (sums >= -most)).all())
 
 
 def _continues(before: PartHeader, after: PartHeader) -> bool:
@@ -174,7 +190,7 @@ def _continues(before: PartHeader, after: PartHeader) -> bool:
 
 
 def _whole(head: PartHeader, parts: Iterable[tuple[PartHeader, pl.DataFrame]]) -> Delta:
-    tables: dict[str, list[pl.DataFrame]] = {"panes": [PANES.to_frame()], "links": [LINKS.to_frame()]}
+    tables = {name: [schema.to_frame()] for name, schema in _TABLES.items()}
     for part, frame in parts:
         tables[part.table].append(frame)
     return Delta(
@@ -191,6 +207,7 @@ def _whole(head: PartHeader, parts: Iterable[tuple[PartHeader, pl.DataFrame]]) -
         late=head.late,
         panes=pl.concat(tables["panes"]),
         links=pl.concat(tables["links"]),
+        distributions=pl.concat(tables["distributions"]),
     )
 
 

@@ -9,9 +9,11 @@ import polars as pl
 from pipeline import logs
 from pipeline.clock import Clock
 from pipeline.config import WorkerSettings
+from pipeline.events.schema import EVENTS
 from pipeline.fingerprint.aggregate import aggregate
 from pipeline.fingerprint.dedup import Deduplicator
-from pipeline.fingerprint.schema import LINKS, PANES, Delta
+from pipeline.fingerprint.distributions import distributions
+from pipeline.fingerprint.schema import Delta
 from pipeline.fingerprint.watermark import Watermark
 
 HEARTBEAT_S = 5.0
@@ -130,9 +132,8 @@ class PartitionState:
 
     def _delta(self, generation: int, committed: int, *, idle: bool) -> Delta:
         now_s = self._clock.monotonic()
-        panes, links = (
-            aggregate(pl.concat(self._pending, rechunk=True)) if self._pending else (PANES.to_frame(), LINKS.to_frame())
-        )
+        events = pl.concat([EVENTS.to_frame(), *self._pending], rechunk=True)
+        panes, links = aggregate(events)
         delta = Delta(
             partition=self.partition,
             generation=generation,
@@ -147,6 +148,7 @@ class PartitionState:
             late=self._late,
             panes=panes,
             links=links,
+            distributions=distributions(events),
         )
         self._from = self._next
         self._pending.clear()

@@ -1,4 +1,7 @@
-"""What a delta adds to panes and links. Every column merges by sum, min, max or union, in any order and grouping."""
+"""What a delta adds to panes, links and distributions.
+
+Every column merges by sum, min, max or union, in any order and grouping.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,14 @@ from typing import Final, Literal
 
 import polars as pl
 
+from pipeline.events.distribution import PHASES
 from pipeline.events.schema import UTC_MICROSECONDS
 
 PANE_S: Final = 60
+HOUR_S: Final = 3600
 SKETCH_SIZE: Final = 32  # bottom-k: relative standard error about 1/sqrt(k-2), 18 %; exact below k
 
+FEATURES: Final = 2 * PHASES  # of a prompt: the cosines of its phases, then the sines
 FRAGMENTS_KEPT: Final = 64  # links to fragments an account and hour, the smallest hashes
 
 EntityKind = Literal[
@@ -82,6 +88,15 @@ LINKS: Final = pl.Schema(
 # account → template, system_prompt, client, network, api_key, end_user, reasoning_blob, fragment, model, asn;
 # api_key → network, client.
 
+DISTRIBUTIONS: Final = pl.Schema(
+    {
+        "account_id": pl.String(),
+        "hour": UTC_MICROSECONDS,  # start of the hour of event time
+        "events": pl.Int64(),  # prompts: requests whose last user message has a word
+        "prompt_sum": pl.Array(pl.Int64, FEATURES),  # of their features, see distributions.py
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Delta:
@@ -104,3 +119,4 @@ class Delta:
     late: int  # counted, though their pane was behind the watermark
     panes: pl.DataFrame = field(compare=False)  # PANES, one row a (kind, entity_id, pane)
     links: pl.DataFrame = field(compare=False)  # LINKS, one row a (hour, source, target)
+    distributions: pl.DataFrame = field(compare=False)  # DISTRIBUTIONS, one row an (account_id, hour)

@@ -1,4 +1,4 @@
-"""The columns of panes and links as SQL: their names, and how several rows of one key become one."""
+"""The columns of panes, links and distributions as SQL: their names, and how several rows of one key become one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pipeline.fingerprint.schema import SUMS
 _MERGED_SUMS: Final = tuple(f"least(sum({name}), 9223372036854775807)::bigint as {name}" for name in SUMS)
 
 PANE_KEY: Final = ("kind", "entity_id", "window_start")
+DISTRIBUTION_KEY: Final = ("hour", "account_id")
 LINK_KEY: Final = ("source_kind", "source_id", "target_kind", "target_id")
 
 PANE_MERGE: Final = ", ".join(
@@ -26,6 +27,7 @@ LINK_MERGE: Final = (
     "sum(events)::bigint as events, sum(output_tokens)::bigint as output_tokens, "
     "min(first_seen) as first_seen, max(last_seen) as last_seen"
 )
+DISTRIBUTION_MERGE: Final = "sum(events)::bigint as events, distribution_merge(list(prompt_sum)) as prompt_sum"
 SEEN: Final = ("events", "errors", "refused", "input_tokens", "output_tokens")
 SEEN_MERGE: Final = ", ".join(
     (

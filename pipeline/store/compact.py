@@ -32,6 +32,7 @@ def compact(tx: Transaction, watermark: datetime | None, *, min_added: int = MIN
                 or window_start + case level
                     when 'hour' then interval '1 hour'
                     when 'link_hour' then interval '1 hour'
+                    when 'distribution_hour' then interval '1 hour'
                     when 'day' then interval '1 day'
                     when 'link_day' then interval '1 day'
                     else interval '1000 years' -- the one window for all time never ends

@@ -9,7 +9,15 @@ from typing import Final
 import polars as pl
 
 from pipeline.events.schema import UTC_MICROSECONDS
-from pipeline.store.columns import LINK_KEY, LINK_MERGE, PANE_KEY, PANE_MERGE, SEEN_MERGE
+from pipeline.store.columns import (
+    DISTRIBUTION_KEY,
+    DISTRIBUTION_MERGE,
+    LINK_KEY,
+    LINK_MERGE,
+    PANE_KEY,
+    PANE_MERGE,
+    SEEN_MERGE,
+)
 from pipeline.store.transaction import Transaction
 
 PARTS: Final = 8  # of a kind's entities, by hash: what is merged or moved in one transaction
@@ -50,8 +58,13 @@ HOUR: Final = Level("hour", "window_start", _KIND, "entity_id", PANE_KEY, PANE_M
 DAY: Final = Level("day", "window_start", _KIND, "entity_id", PANE_KEY, PANE_MERGE, 86_400)
 LINK_HOUR: Final = Level("link_hour", "hour", _LINK, "source_id", ("hour", *LINK_KEY), LINK_MERGE, 3600)
 LINK_DAY: Final = Level("link_day", "day", _LINK, "source_id", ("day", *LINK_KEY), LINK_MERGE, 86_400)
+DISTRIBUTION_HOUR: Final = Level(
+    "distribution_hour", "hour", (), "account_id", DISTRIBUTION_KEY, DISTRIBUTION_MERGE, 3600
+)
 SEEN: Final = Level("account_seen", None, (), "account_id", ("account_id",), SEEN_MERGE)
-LEVELS: Final[Mapping[str, Level]] = {level.table: level for level in (PANE, HOUR, DAY, LINK_HOUR, LINK_DAY, SEEN)}
+LEVELS: Final[Mapping[str, Level]] = {
+    level.table: level for level in (PANE, HOUR, DAY, LINK_HOUR, LINK_DAY, DISTRIBUTION_HOUR, SEEN)
+}
 
 _ROWS: Final = pl.Schema(
     {

@@ -9,8 +9,19 @@ from itertools import pairwise
 from typing import Final, Literal
 
 from pipeline.faults import hit
-from pipeline.store.columns import LINK_KEY, LINK_MERGE, PANE_MERGE, SEEN_MERGE
-from pipeline.store.levels import DAY, HOUR, LINK_DAY, LINK_HOUR, ORIGIN, PANE, PARTS, SEEN, append
+from pipeline.store.columns import DISTRIBUTION_MERGE, LINK_KEY, LINK_MERGE, PANE_MERGE, SEEN_MERGE
+from pipeline.store.levels import (
+    DAY,
+    DISTRIBUTION_HOUR,
+    HOUR,
+    LINK_DAY,
+    LINK_HOUR,
+    ORIGIN,
+    PANE,
+    PARTS,
+    SEEN,
+    append,
+)
 from pipeline.store.transaction import Transaction
 
 _FINAL_PANE: Final = """
@@ -21,14 +32,20 @@ _FINAL_LINK: Final = """
 link_delta inner join partition_state on link_delta.source_partition = partition_state.source_partition
 where link_delta.from_offset < partition_state.folded_to
 """
+_FINAL_DISTRIBUTION: Final = """
+distribution_delta inner join partition_state
+on distribution_delta.source_partition = partition_state.source_partition
+where distribution_delta.from_offset < partition_state.folded_to
+"""
+_Table = Literal["pane_delta", "link_delta", "distribution_delta"]
 
 
 @dataclass(frozen=True, slots=True)
 class Portion:
     """What one transaction moves: parts ``[low, high)`` of some kinds of entities."""
 
-    table: Literal["pane_delta", "link_delta"]
-    kinds: tuple[str, ...]  # of a link: of its target
+    table: _Table
+    kinds: tuple[str, ...]  # of a link: of its target; distributions are of one kind, the empty one
     low: int = 0
     high: int = PARTS
     source_kind: str = ""  # of a link
@@ -44,12 +61,12 @@ def portions(tx: Transaction, before: datetime, chunk_rows: int) -> list[Portion
     for source_kind in sorted({row[0] for row in links}):
         counts = {row[1]: row[2] for row in links if row[0] == source_kind}
         found += _portions("link_delta", source_kind, counts, chunk_rows)
+    sums = tx.execute(f"select '' as kind, count(*) from {_FINAL_DISTRIBUTION} having count(*) > 0").fetchall()  # noqa: S608
+    found += _portions("distribution_delta", "", dict(sums), chunk_rows)
     return found
 
 
-def _portions(
-    table: Literal["pane_delta", "link_delta"], source_kind: str, counts: dict[str, int], chunk_rows: int
-) -> Iterator[Portion]:
+def _portions(table: _Table, source_kind: str, counts: dict[str, int], chunk_rows: int) -> Iterator[Portion]:
     small: list[str] = []
     room = chunk_rows
     for kind, count in counts.items():
@@ -70,15 +87,19 @@ def _portions(
 
 def move(tx: Transaction, portion: Portion, before: datetime) -> int:
     """Move one portion, of panes before ``before``; return how many rows of deltas it was."""
-    bound: dict[str, object] = {"kinds": list(portion.kinds)}
+    bound: dict[str, object] = {}
     parts = "true"
     if (portion.low, portion.high) != (0, PARTS):
         parts = "{part} >= $low and {part} < $high"
         bound |= {"low": portion.low, "high": portion.high}
+    kinds = {"kinds": list(portion.kinds)}
     if portion.table == "pane_delta":
-        rows = _move_panes(tx, {**bound, "before": before}, parts.format(part=PANE.part))
+        rows = _move_panes(tx, {**bound, **kinds, "before": before}, parts.format(part=PANE.part))
+    elif portion.table == "link_delta":
+        where = {**bound, **kinds, "source_kind": portion.source_kind}
+        rows = _move_links(tx, where, parts.format(part=LINK_HOUR.part))
     else:
-        rows = _move_links(tx, {**bound, "source_kind": portion.source_kind}, parts.format(part=LINK_HOUR.part))
+        rows = _move_distributions(tx, bound, parts.format(part=DISTRIBUTION_HOUR.part))
     hit("serve.folding")
     return rows
 
@@ -142,6 +163,18 @@ def _move_links(tx: Transaction, bound: dict[str, object], parts: str) -> int:
     append(tx, "fold_link_day", LINK_DAY)
     tx.execute("drop table fold_link")
     tx.execute("drop table fold_link_day")
+    return rows
+
+
+def _move_distributions(tx: Transaction, bound: dict[str, object], parts: str) -> int:
+    tx.execute(
+        f"create or replace temp table fold_distribution as select hour, account_id, {DISTRIBUTION_MERGE} "  # noqa: S608
+        f"from {_FINAL_DISTRIBUTION} and {parts} group by hour, account_id",
+        bound,
+    )
+    rows = _delete(tx, "distribution_delta", parts, bound)
+    append(tx, "fold_distribution", DISTRIBUTION_HOUR)
+    tx.execute("drop table fold_distribution")
     return rows
 
 

@@ -89,6 +89,59 @@ _CHECKS: Final = (
     """,
     """
     select format(
+        'distributions, partition {}: rows of no delta, at offset {}', sums.source_partition, sums.from_offset
+    )
+    from distribution_delta as sums
+    left join partition_state on sums.source_partition = partition_state.source_partition
+    left join delta_log
+        on sums.source_partition = delta_log.source_partition
+        and sums.from_offset = delta_log.from_offset
+        and not delta_log.folded
+    where delta_log.from_offset is null and sums.from_offset >= coalesce(partition_state.folded_to, 0)
+    group by sums.source_partition, sums.from_offset
+    """,
+    """
+    select format(
+        'distribution of {} at {}: {} prompts, {} events',
+        account_id, window_start, prompts, coalesce(counted.events, 0)
+    )
+    from (
+        select account_id, hour as window_start, sum(events)::bigint as prompts
+        from (
+            select account_id, hour, events from distribution_hour
+            union all
+            select account_id, hour, events from distribution_delta
+        ) as both_sums
+        group by all
+    ) as summed
+    left join (
+        select entity_id as account_id,
+            time_bucket(interval '1 hour', window_start, timestamptz '1970-01-01 00:00:00+00') as window_start,
+            sum(events)::bigint as events
+        from (
+            select entity_id, window_start, events from hour where kind = 'account'
+            union all
+            select entity_id, pane as window_start, events from pane_delta where kind = 'account'
+        ) as both_counts
+        group by all
+    ) as counted using (account_id, window_start)
+    where prompts > coalesce(counted.events, 0)
+        and window_start > coalesce(
+            (select max(value::timestamptz) from meta where key in ('expired hour', 'expired distribution_hour')),
+            timestamptz '1900-01-01 00:00:00+00'
+        )
+    """,
+    """
+    select format('distribution of {} at {}: sums that no {} prompts have', account_id, hour, events)
+    from (
+        select account_id, hour, events, prompt_sum from distribution_hour
+        union all
+        select account_id, hour, events, prompt_sum from distribution_delta
+    ) as both_sums
+    where len(prompt_sum) <> 64 or list_max(list_transform(prompt_sum, lambda one: abs(one))) > 127 * events
+    """,
+    """
+    select format(
         'links to {} on {}: {} events by hour, {} by day',
         target_kind, day, coalesce(by_hour.events, 0), coalesce(by_day.events, 0)
     )

@@ -18,6 +18,7 @@ from pipeline.events.batch import decode_events, encode_events
 from pipeline.events.fragments import MOST, WORDS, fragments
 from pipeline.events.schema import ADDED, EVENTS
 from pipeline.events.template import normalised
+from pipeline.events.words import in_words
 from tests.fingerprint.sample import sample
 
 PASSAGE = (
@@ -32,7 +33,7 @@ def of(*prompts: str | None, system: str | None = None) -> list[Any]:
     """Fragments of prompts under one system prompt, as sets; None where there are none to tell."""
     texts = pl.Series(prompts, dtype=pl.String)
     systems = pl.Series([system] * len(prompts), dtype=pl.String)
-    found = fragments(normalised(systems), normalised(texts))
+    found = fragments(normalised(systems), normalised(texts), in_words(normalised(texts)))
     return [None if one is None else set(one) for one in found.to_list()]
 
 
@@ -98,8 +99,9 @@ def test_the_same_in_any_process_and_version() -> None:
     assert of("The quick brown fox jumps over the lazy dog") == [set(EXPECTED)]
     code = (
         "import polars as pl; from pipeline.events.fragments import fragments; "
-        "print(fragments(pl.Series([None], dtype=pl.String), "
-        "pl.Series(['the quick brown fox jumps over the lazy dog']))[0].to_list())"
+        "from pipeline.events.words import in_words; "
+        "said = pl.Series(['the quick brown fox jumps over the lazy dog']); "
+        "print(fragments(pl.Series([None], dtype=pl.String), said, in_words(said))[0].to_list())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -154,8 +156,9 @@ def test_batches_of_the_first_version_are_read() -> None:
     assert older["fragments"].null_count() == 20
     with pytest.raises(CorruptBatchError):
         decode_events(encode_events(events.drop("model")))
-    # The second version had fragments, the third kinds of requests too: none had these without those.
-    assert decode_events(encode_events(events.drop("request_kind")))["fragments"].equals(events["fragments"])
+    # The second version had fragments, the third kinds of requests too, the fourth phases: each has all before it.
+    for added in (["distribution"], ["distribution", "request_kind"]):
+        assert decode_events(encode_events(events.drop(added)))["fragments"].equals(events["fragments"])
     with pytest.raises(CorruptBatchError):
         decode_events(encode_events(events.drop("fragments")))
     with pytest.raises(CorruptBatchError):

@@ -16,7 +16,16 @@ from pipeline.events.features import HASHES, LENGTHS
 from pipeline.sketch import sketch, sketch_many
 from tests.events.frames import event, one
 
-FEATURES = (*HASHES, *LENGTHS, "language", "request_kind", "fragments", "message_count", "tool_call_count")
+FEATURES = (
+    *HASHES,
+    *LENGTHS,
+    "language",
+    "request_kind",
+    "fragments",
+    "distribution",
+    "message_count",
+    "tool_call_count",
+)
 WORDS = st.sampled_from(
     ["why", "does", "bread", "rise", "Task:", "7", "\n", "请解释", "ж", "🙂", "\u200b", "step", "by"]
 )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pipeline.events.distribution import DISTRIBUTION, PHASES
 from pipeline.events.schema import EVENTS
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -69,6 +70,10 @@ def sample(rows: int, *, seed: int = 1, accounts: int = 4, span_s: float = 200.0
             "reasoning_blobs": pl.Series(maybe(pick([[], [1], [1, 2], [3, 3]])), dtype=pl.List(pl.UInt64)),
             "fragments": pl.Series(maybe(pick([[], [7], [7, 8], [9, 10, 11]])), dtype=pl.List(pl.UInt64)),
             "request_kind": maybe(pick(["ordinary", "rubric_grading", "of-a-newer-version"])),
+            "distribution": pl.Series(
+                [None if random.random() < nulls else row for row in random.integers(0, 256, (rows, PHASES)).tolist()],
+                dtype=DISTRIBUTION,
+            ),
             "source_format": ["native"] * rows,
         }
     )

@@ -2,6 +2,7 @@ import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import hypothesis.strategies as st
 import polars as pl
@@ -11,8 +12,11 @@ from polars.testing import assert_frame_equal
 
 from pipeline.errors import CorruptBatchError
 from pipeline.fingerprint.codec import DeltaAssembler, Part, encode_delta
-from pipeline.fingerprint.schema import LINKS, PANES, SUMS, Delta
+from pipeline.fingerprint.distributions import distributions
+from pipeline.fingerprint.schema import DISTRIBUTIONS, FEATURES, LINKS, PANES, SUMS, Delta
+from tests.fingerprint.sample import sample
 
+STORED = Path(__file__).parent / "stored"
 NOW = datetime(2026, 1, 5, 12, 0, 0, 123457, tzinfo=UTC)
 
 
@@ -49,7 +53,13 @@ def delta(rows: int = 3, *, generation: int = 1, from_offset: int = 10) -> Delta
         late=0,
         panes=panes(rows),
         links=LINKS.to_frame(),
+        distributions=distributions(sample(rows, nulls=0)),
     )
+
+
+def alone(rows: int = 3) -> Delta:
+    """A delta of one part."""
+    return replace(delta(rows), distributions=DISTRIBUTIONS.to_frame())
 
 
 def feed(assembler: DeltaAssembler, parts: list[Part], start: int = 0) -> list[Delta]:
@@ -61,6 +71,7 @@ def assert_same(left: Delta, right: Delta) -> None:
     nothing = PANES.to_frame()
     assert_frame_equal(left.panes, right.panes)
     assert_frame_equal(left.links, right.links)
+    assert_frame_equal(left.distributions, right.distributions)
     assert replace(left, panes=nothing, links=nothing) == replace(right, panes=nothing, links=nothing)
 
 
@@ -97,7 +108,7 @@ def test_parts_of_a_zombie_between_those_of_its_successor_harm_neither() -> None
 
 def test_damage_is_an_error_that_names_its_place_and_the_next_delta_is_read() -> None:
     assembler = DeltaAssembler("t")
-    [part] = encode_delta(delta())
+    [part] = encode_delta(alone())
     for header, value in [(None, part.value), (b"{}", part.value), (part.header, b"ARROW1"), (part.header, None)]:
         with pytest.raises(CorruptBatchError, match=r"t\[2\]@7"):
             assembler.add(2, 7, header, value)
@@ -113,7 +124,7 @@ def test_damage_is_an_error_that_names_its_place_and_the_next_delta_is_read() ->
 )
 @pytest.mark.parametrize("absurd", [2**63, -(2**62), 10**30])
 def test_a_header_beyond_what_the_store_can_hold_is_damage(field: str, absurd: int) -> None:
-    [part] = encode_delta(delta())
+    [part] = encode_delta(alone())
     header = json.dumps({**json.loads(part.header), field: absurd}).encode()
     with pytest.raises(CorruptBatchError):
         DeltaAssembler("t").add(2, 7, header, part.value)
@@ -121,17 +132,56 @@ def test_a_header_beyond_what_the_store_can_hold_is_damage(field: str, absurd: i
 
 @pytest.mark.parametrize("column", ["entity_id", "events", "tally"])
 def test_nulls_are_damage_since_the_store_has_no_place_for_them(column: str) -> None:
-    [part] = encode_delta(delta())
+    [part] = encode_delta(alone())
     sink = io.BytesIO()
     panes(3).with_columns(pl.lit(None, dtype=PANES[column]).alias(column)).write_ipc(sink)
     with pytest.raises(CorruptBatchError, match="nulls in panes"):
         DeltaAssembler("t").add(2, 7, part.header, sink.getvalue())
 
 
+def stored() -> list[Part]:
+    """What a worker of version 1 sent: no distributions."""
+    return [
+        Part((STORED / f"delta-1-{part}.json").read_bytes(), (STORED / f"delta-1-{part}.arrow").read_bytes())
+        for part in (0, 1)
+    ]
+
+
+def test_deltas_of_the_first_version_are_read() -> None:
+    [found] = feed(DeltaAssembler("t"), stored())
+    assert (found.events, found.from_offset, found.to_offset) == (3, 10, 15)
+    assert (found.panes["events"].sum(), found.links["events"].sum()) == (3, 3)
+    assert found.distributions.schema == DISTRIBUTIONS
+    assert found.distributions.is_empty()
+
+
+def test_of_another_version_or_a_table_that_a_version_has_not_is_damage() -> None:
+    [part, *_, sums] = encode_delta(delta())
+    for header in ({"version": 3}, {"version": 0}, {"version": 1, "table": "distributions"}, {"table": "fingers"}):
+        whole = json.dumps({**json.loads(part.header), "parts": 1, **header}).encode()
+        with pytest.raises(CorruptBatchError):
+            DeltaAssembler("t").add(2, 7, whole, sums.value)
+    whole = json.dumps({**json.loads(sums.header), "part": 0, "parts": 1}).encode()
+    assert DeltaAssembler("t").add(2, 7, whole, sums.value) is not None
+
+
+@pytest.mark.parametrize("wrong", [128, -128, 2**62, -(2**63), None])
+def test_sums_that_no_prompts_have_are_damage(wrong: int | None) -> None:
+    [*_, part] = encode_delta(delta())
+    frame = DISTRIBUTIONS.to_frame().vstack(
+        pl.DataFrame([("a", NOW, 1, [wrong] + [0] * (FEATURES - 1))], schema=DISTRIBUTIONS, orient="row")
+    )
+    sink = io.BytesIO()
+    frame.write_ipc(sink)
+    header = json.dumps({**json.loads(part.header), "part": 0, "parts": 1}).encode()
+    with pytest.raises(CorruptBatchError, match="no prompts have"):
+        DeltaAssembler("t").add(2, 7, header, sink.getvalue())
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_whatever_bytes_are_damaged_it_is_an_error_or_a_delta(data: st.DataObject) -> None:
-    [part] = encode_delta(delta(200))
+    [part] = encode_delta(alone(200))
     value = bytearray(part.value)
     for _ in range(data.draw(st.integers(1, 4))):
         value[data.draw(st.integers(0, len(value) - 1))] ^= data.draw(st.integers(1, 255))

@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 from pipeline.clock import ManualClock
 from pipeline.config import WorkerSettings
 from pipeline.fingerprint.aggregate import aggregate
+from pipeline.fingerprint.distributions import distributions, merge_distributions
 from pipeline.fingerprint.merge import merge_links, merge_panes
 from pipeline.fingerprint.partition import HEARTBEAT_S, PartitionState
 from pipeline.fingerprint.watermark import Watermark
@@ -66,6 +67,8 @@ def test_deltas_add_up_to_the_whole_however_they_are_cut(seed: int, cuts: list[i
     panes, links = aggregate(frame[:90])
     assert_frame_equal(merge_panes(*(delta.panes for delta in kept)), panes)
     assert_frame_equal(merge_links(*(delta.links for delta in kept)), links)
+    sums = merge_distributions(*(delta.distributions for delta in kept))
+    assert_frame_equal(sums, distributions(frame[:90]))
     assert sum(delta.events for delta in kept) == 90
     assert sum(delta.duplicates for delta in kept) == 20
     whole = Watermark(10)

@@ -20,6 +20,7 @@ from polars.testing import assert_frame_equal
 from pipeline.events.schema import DEAD_LETTERS
 from pipeline.faults import FAULT_POINTS
 from pipeline.fingerprint.aggregate import aggregate
+from pipeline.fingerprint.distributions import distributions
 from tests.fingerprint.replay import Bench, bench, merged
 from tests.fingerprint.sample import sample
 from tests.kafka.server import KafkaServer
@@ -55,6 +56,7 @@ def assert_counted_once(made: Bench, sent: list[tuple[int, pl.DataFrame]], *, gr
     got = merged(made.deltas(events=events.height, group=group))
     assert_frame_equal(got[0], panes)
     assert_frame_equal(got[1], links)
+    assert_frame_equal(got[2], distributions(events))
 
 
 @pytest.mark.kafka

@@ -12,8 +12,10 @@ import polars as pl
 from pipeline.clock import ManualClock
 from pipeline.config import StoreSettings
 from pipeline.events.cues import KINDS
+from pipeline.events.distribution import PHASES
 from pipeline.events.schema import EVENTS
 from pipeline.fingerprint.aggregate import aggregate
+from pipeline.fingerprint.distributions import distributions
 from pipeline.fingerprint.schema import Delta
 from pipeline.store import Store
 
@@ -49,6 +51,7 @@ def frame(events: Sequence[Event]) -> pl.DataFrame:
             "template_hash": event.tokens,
             "prompt_hash": event.tokens * 1_000_003,
             "request_kind": KINDS[event.tokens % len(KINDS)],
+            "distribution": [(event.tokens * (place + 1)) % 256 for place in range(PHASES)],
         }
         for event in events
     ]
@@ -89,6 +92,7 @@ def delta(
         late=0,
         panes=panes,
         links=links,
+        distributions=distributions(frame(events)),
     )
 
 

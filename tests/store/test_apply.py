@@ -150,7 +150,10 @@ def test_absurd_squares_stop_at_the_end_of_the_range() -> None:
     with memory_store() as store:
         one = delta(0, 1, [A])
         big = one.panes.with_columns(output_tokens_sq=2**62)
-        deltas = [Delta(0, 1, n, n + 1, n + 1, None, False, START, 1, 0, 0, big, one.links) for n in range(4)]
+        deltas = [
+            Delta(0, 1, n, n + 1, n + 1, None, False, START, 1, 0, 0, big, one.links, one.distributions)
+            for n in range(4)
+        ]
         apply(store, *deltas)
         with store.transaction() as tx:
             fold(tx, watermark=START + timedelta(hours=1))

@@ -110,6 +110,9 @@ def test_a_backup_of_a_newer_version_is_refused(store: Store, tmp_path: Path) ->
         ("update delta_log set from_offset = from_offset - 1 where from_offset = 25", "deltas overlap at offset 24"),
         ("delete from delta_log where from_offset = 25", "rows of no delta, at offset 25"),
         ("delete from link_day where target_kind = 'model'", "links to model"),
+        ("update distribution_delta set from_offset = 99 where from_offset = 25", "distributions, .* at offset 99"),
+        ("insert into distribution_hour select * from distribution_hour", "prompts, .* events"),
+        ("update distribution_hour set events = 0", "sums that no 0 prompts have"),
     ],
 )
 def test_what_does_not_add_up_is_named(store: Store, tmp_path: Path, harm: str, said: str) -> None:

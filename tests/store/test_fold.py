@@ -16,7 +16,10 @@ from pipeline.store.upkeep import Upkeep
 from pipeline.store.verify import _CHECKS
 from tests.store.made import START, Event, delta, memory_store, rows
 
-SEEN = ("fingerprints_1m", "fingerprints_1h", "fingerprints_1d", "links", "links_1d", "accounts", "api_keys")
+SEEN = (
+    *("fingerprints_1m", "fingerprints_1h", "fingerprints_1d", "links", "links_1d", "prompt_distributions"),
+    *("accounts", "api_keys"),
+)
 LATER = START + timedelta(hours=30)
 
 
@@ -25,7 +28,7 @@ def seen(store: Store) -> dict[str, pl.DataFrame]:
     found = {}
     for view in SEEN:
         frame = store.connection.execute(f"select * from {view}").pl().drop("in_flight", strict=False)
-        found[view] = frame.sort([name for name, dtype in frame.schema.items() if dtype != pl.List(pl.UInt64)])
+        found[view] = frame.sort([name for name, dtype in frame.schema.items() if not dtype.is_nested()])
     return found
 
 
@@ -128,6 +131,7 @@ def test_rows_added_one_after_another_are_merged_when_their_window_doubled() -> 
         same(before, seen(store))
         assert rows(store, "select count(*) from hour where kind = 'account'") == [(1,)]
         assert rows(store, "select count(*) from account_seen") == [(1,)]
+        assert rows(store, "select count(*) from distribution_hour") == [(1,)]
         assert rows(store, "select sum(added) from window_rows") == [(0,)]
         assert problems(store) == []
 
@@ -161,7 +165,8 @@ def test_retention_counts_from_the_end_of_a_window_or_its_last_row() -> None:
         clock.advance(90 * 86_400)
         with store.transaction() as tx:
             expire(tx, settings)
-        assert rows(store, "select count(*) from hour") == rows(store, "select count(*) from link_hour") == [(0,)]
+        for table in ("hour", "link_hour", "distribution_hour"):
+            assert rows(store, f"select count(*) from {table}") == [(0,)]
         assert rows(store, "select count(*) > 0 from day") == [(True,)]
         assert problems(store) == []
         clock.advance(400 * 86_400)

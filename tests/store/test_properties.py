@@ -13,11 +13,12 @@ from datetime import timedelta
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
 
+from pipeline.fingerprint.distributions import distributions
 from pipeline.fingerprint.schema import Delta
 from pipeline.store import Store, apply_deltas, fold, new_epoch
 from pipeline.store.compact import compact
 from pipeline.store.fold import Folder
-from tests.store.made import START, Event, delta, memory_store, minutes, rows
+from tests.store.made import START, Event, delta, frame, memory_store, minutes, rows
 from tests.store.test_fold import problems
 
 EVENTS = st.lists(
@@ -86,6 +87,18 @@ def oracle(events: list[Event]) -> dict[tuple[str, int], tuple[int, int]]:
     return {key: (count[key], tokens[key]) for key in count}
 
 
+def summed(store: Store) -> list[tuple[object, ...]]:
+    """What the store says of the accounts' prompts."""
+    return rows(
+        store, "select account_id, hour, events, prompt_sum from prompt_distributions order by account_id, hour"
+    )
+
+
+def summed_once(events: list[Event]) -> list[tuple[object, ...]]:
+    """The same, of all events at once."""
+    return distributions(frame(events)).rows()
+
+
 def step(store: Store, folder: Folder, worker: Worker, what: str, number: int) -> None:
     match what:
         case "emit":
@@ -130,14 +143,17 @@ def test_any_valid_log_gives_what_the_oracle_counts(events: list[Event], steps: 
         worker.emit(len(events))
         step(store, folder, worker, "apply", 0)
         assert minutes(store) == oracle(events)
+        assert summed(store) == summed_once(events)
         assert problems(store) == []
         step(store, folder, worker, "commit", 0)
         step(store, folder, worker, "heartbeat", 0)
         step(store, folder, worker, "apply", 0)
         step(store, folder, worker, "fold", 20 * 3600)
         assert minutes(store) == oracle(events)
+        assert summed(store) == summed_once(events)
         assert problems(store) == []
         assert rows(store, "select count(*) from pane_delta") == [(0,)]
+        assert rows(store, "select count(*) from distribution_delta") == [(0,)]
         hours = rows(store, "select sum(events), sum(output_tokens) from fingerprints_1h where kind = 'account'")
         assert hours == [(len(events), sum(event.tokens for event in events))]
         assert rows(store, "select sum(events) from accounts") == [(len(events),)]
@@ -160,4 +176,5 @@ def test_after_the_broker_was_made_anew_offsets_begin_again(
         worker.emit(len(second))
         step(store, Folder(), worker, "apply", 0)
         assert minutes(store) == oracle(first + second)
+        assert summed(store) == summed_once(first + second)
         assert problems(store) == []

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.cli.saved import SavedQuery, saved_queries
 from pipeline.events.cues import KINDS
+from pipeline.fingerprint.distributions import spread, squared_distance
 from pipeline.fingerprint.schema import SUMS, TALLY_REQUEST_KIND
 from pipeline.fingerprint.sketch import sketch_distinct, tally_counts, tally_quantile
 from pipeline.store import Store, apply_accounts, apply_dead_letters, apply_deltas
@@ -84,6 +85,39 @@ def test_a_place_is_wider_than_a_network(store: Store, network: str, place: str)
     assert rows(store, f"select network_place('{network}')") == [(place,)]
 
 
+def test_distances_agree_with_the_workers(store: Store) -> None:
+    found = rows(
+        store,
+        """
+        select a.events, a.prompt_sum, b.events, b.prompt_sum,
+            distribution_distance(a.prompt_sum, a.events, b.prompt_sum, b.events),
+            distribution_spread(a.prompt_sum, a.events),
+            distribution_error(a.prompt_sum, a.events, b.prompt_sum, b.events)
+        from prompt_distributions as a, account_distributions('2026-01-05 12:00', '2026-01-05 13:00') as b
+        where a.account_id < b.account_id
+        """,
+    )
+    assert len(found) == 36
+    for a_events, a_sum, b_events, b_sum, distance, varied, error in found:
+        assert distance == pytest.approx(squared_distance(a_sum, a_events, b_sum, b_events), abs=1e-9)
+        assert varied == pytest.approx(spread(a_sum, a_events), abs=1e-9)
+        assert 0 < error < varied / 100
+
+
+def test_sums_of_sets_are_merged_and_of_one_prompt_there_is_no_distance(store: Store) -> None:
+    [(events, merged)] = rows(
+        store, "select sum(events), distribution_merge(list(prompt_sum)) from prompt_distributions"
+    )
+    each = rows(store, "select events, prompt_sum from prompt_distributions")
+    assert events == sum(row[0] for row in each) == 2000
+    assert merged == [sum(place) for place in zip(*(row[1] for row in each), strict=True)]
+    none = (
+        "distribution_merge([]::bigint[][]), distribution_distance([1], 1, [2], 5), distribution_error([1], 1, [2], 5)"
+    )
+    assert rows(store, f"select {none}") == [(None, None, None)]
+    assert rows(store, "select count(*) from account_distributions('2026-01-05 13:00', '2026-01-05 14:00')") == [(0,)]
+
+
 def test_kinds_of_requests_are_called_as_in_the_events(store: Store) -> None:
     found = rows(store, "select tally, request_kinds(tally) from fingerprints_1h where kind = 'account'")
     for tally, kinds in found:
@@ -107,9 +141,10 @@ def test_every_sum_is_in_the_views(store: Store) -> None:
         assert set(SUMS) < set(columns)
 
 
-@pytest.mark.parametrize("view", ["fingerprints_1m", "fingerprints_1h", "links"])
+@pytest.mark.parametrize("view", ["fingerprints_1m", "fingerprints_1h", "links", "prompt_distributions"])
 def test_filters_reach_the_tables(store: Store, view: str) -> None:
-    time, entity = ("hour", "source_id") if view == "links" else ("window_start", "entity_id")
+    names = {"links": ("hour", "source_id"), "prompt_distributions": ("hour", "account_id")}
+    time, entity = names.get(view, ("window_start", "entity_id"))
     plan = rows(
         store,
         f"explain select events from {view} where {entity} = 'a1' and {time} >= timestamptz '2026-01-05 12:00:00+00'",
