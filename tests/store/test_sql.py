@@ -13,8 +13,10 @@ from pipeline.events.cues import KINDS
 from pipeline.fingerprint.distributions import spread, squared_distance
 from pipeline.fingerprint.schema import SUMS, TALLY_REQUEST_KIND
 from pipeline.fingerprint.sketch import sketch_distinct, tally_counts, tally_quantile
+from pipeline.simulate.texts import built_in_texts
 from pipeline.store import Store, apply_accounts, apply_dead_letters, apply_deltas
 from pipeline.store.query import run_query
+from pipeline.testing import Bench
 from tests.store.made import Event, delta, memory_store, rows
 from tests.store.test_inputs import letters
 
@@ -36,7 +38,8 @@ def store() -> Store:
 def test_saved_queries_answer(store: Store, query: SavedQuery) -> None:
     assert query.question.endswith("?")
     found = run_query(store, query.sql, params=query.defaults, timeout_s=20, max_rows=1000).table
-    expected_empty = {"keys_from_many_networks", "rare_shared_clients"}  # one network, one client for all
+    # One network, one client and one kind of prompts for all.
+    expected_empty = {"keys_from_many_networks", "rare_shared_clients", "prompts_distributed_alike"}
     assert (found.num_rows == 0) == (query.name in expected_empty)
 
 
@@ -110,12 +113,28 @@ def test_sums_of_sets_are_merged_and_of_one_prompt_there_is_no_distance(store: S
     )
     each = rows(store, "select events, prompt_sum from prompt_distributions")
     assert events == sum(row[0] for row in each) == 2000
+    [(rest,)] = rows(store, f"select distribution_without({merged}, {each[0][1]})")
+    assert rest == [whole - part for whole, part in zip(merged, each[0][1], strict=True)]
     assert merged == [sum(place) for place in zip(*(row[1] for row in each), strict=True)]
     none = (
         "distribution_merge([]::bigint[][]), distribution_distance([1], 1, [2], 5), distribution_error([1], 1, [2], 5)"
     )
     assert rows(store, f"select {none}") == [(None, None, None)]
     assert rows(store, "select count(*) from account_distributions('2026-01-05 13:00', '2026-01-05 14:00')") == [(0,)]
+
+
+def test_accounts_that_share_out_one_source_are_alike_without_a_prompt_in_common() -> None:
+    pools = {kind: list(dict.fromkeys(texts)) for kind, texts in built_in_texts(1).pools.items()}
+    query = next(query for query in saved_queries() if query.name == "prompts_distributed_alike")
+    with Bench() as bench:
+        for number in range(24):
+            kind, who = ("document", f"shard{number}") if number < 4 else ("en", f"chat{number}")
+            texts = pools[kind][number * 40 : number * 40 + 40]
+            bench.add_events([{"account_id": who, "prompt": text} for text in texts])
+        found = run_query(bench.store, query.sql, params=query.defaults, timeout_s=20, max_rows=99).table.to_pylist()
+    assert {row["account_id"] for row in found} == {"shard0", "shard1", "shard2", "shard3"}
+    assert all(row["alike_without_a_prompt_in_common"] >= 2 for row in found)
+    assert all(set(row["some_of_them"]) < {"shard0", "shard1", "shard2", "shard3"} for row in found)
 
 
 def test_kinds_of_requests_are_called_as_in_the_events(store: Store) -> None:
