@@ -27,7 +27,7 @@ LINK_MERGE: Final = (
     "sum(events)::bigint as events, sum(output_tokens)::bigint as output_tokens, "
     "min(first_seen) as first_seen, max(last_seen) as last_seen"
 )
-DISTRIBUTION_MERGE: Final = "sum(events)::bigint as events, distribution_merge(list(prompt_sum)) as prompt_sum"
+DISTRIBUTION_MERGE: Final = "sum(events)::bigint as events, distribution_sum(prompt_sum) as prompt_sum"
 SEEN: Final = ("events", "errors", "refused", "input_tokens", "output_tokens")
 SEEN_MERGE: Final = ", ".join(
     (

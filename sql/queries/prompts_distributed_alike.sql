@@ -10,7 +10,7 @@ said as (
     select
         account_id,
         sum(events)::bigint as events,
-        distribution_merge(list(prompt_sum)) as prompt_sum
+        distribution_sum(prompt_sum) as prompt_sum
     from prompt_distributions
     where hour >= (select max(last_seen) from accounts) - to_hours($hours::integer)
     group by account_id
@@ -19,7 +19,7 @@ said as (
 everyone as (
     select
         sum(events)::bigint as events,
-        distribution_merge(list(prompt_sum)) as prompt_sum
+        distribution_sum(prompt_sum) as prompt_sum
     from said
 ),
 

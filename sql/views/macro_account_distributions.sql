@@ -4,7 +4,7 @@ create or replace macro account_distributions(window_begin, window_end) as table
     select
         account_id,
         sum(events)::bigint as events,
-        distribution_merge(list(prompt_sum)) as prompt_sum
+        distribution_sum(prompt_sum) as prompt_sum
     from (
         select
             account_id,

@@ -1,12 +1,12 @@
 -- What each account asked in each hour, as a sum of its prompts' features: only for the distance to other such sums.
 -- Of text, or of content.distribution; no row where neither came. Sums of hours, accounts or campaigns:
--- distribution_merge(list(prompt_sum)) beside sum(events).
+-- distribution_sum(prompt_sum) beside sum(events).
 create or replace view prompt_distributions as
 select
     account_id, -- of the events
     hour, -- start of the hour, UTC
     sum(events)::bigint as events, -- requests whose last user message has a word
-    distribution_merge(list(prompt_sum)) as prompt_sum -- 64 numbers, for distribution_distance and distribution_spread
+    distribution_sum(prompt_sum) as prompt_sum -- 64 numbers, for distribution_distance and distribution_spread
 from (
     select
         account_id,

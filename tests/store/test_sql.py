@@ -108,18 +108,15 @@ def test_distances_agree_with_the_workers(store: Store) -> None:
 
 
 def test_sums_of_sets_are_merged_and_of_one_prompt_there_is_no_distance(store: Store) -> None:
-    [(events, merged)] = rows(
-        store, "select sum(events), distribution_merge(list(prompt_sum)) from prompt_distributions"
-    )
+    [(events, merged)] = rows(store, "select sum(events), distribution_sum(prompt_sum) from prompt_distributions")
     each = rows(store, "select events, prompt_sum from prompt_distributions")
     assert events == sum(row[0] for row in each) == 2000
     [(rest,)] = rows(store, f"select distribution_without({merged}, {each[0][1]})")
     assert rest == [whole - part for whole, part in zip(merged, each[0][1], strict=True)]
     assert merged == [sum(place) for place in zip(*(row[1] for row in each), strict=True)]
-    none = (
-        "distribution_merge([]::bigint[][]), distribution_distance([1], 1, [2], 5), distribution_error([1], 1, [2], 5)"
-    )
-    assert rows(store, f"select {none}") == [(None, None, None)]
+    assert rows(store, "select distribution_sum(prompt_sum) from prompt_distributions where events < 0") == [(None,)]
+    none = "distribution_distance([1], 1, [2], 5), distribution_error([1], 1, [2], 5)"
+    assert rows(store, f"select {none}") == [(None, None)]
     assert rows(store, "select count(*) from account_distributions('2026-01-05 13:00', '2026-01-05 14:00')") == [(0,)]
 
 
