@@ -43,6 +43,7 @@ def examine(settings: Settings, store: Path, *, clock: Clock) -> list[Finding]:
     """All checks, in order; takes some seconds where a broker does not answer. Changes nothing."""
     checks: list[Callable[[], Iterator[Finding]]] = [
         _packages,
+        lambda: _reference(settings),
         lambda: _broker(settings),
         lambda: _disk(store),
         lambda: _serve(store, clock),
@@ -62,6 +63,27 @@ def _packages() -> Iterator[Finding]:
         yield Finding("packages", "ok", f"duckdb {found}")
     else:
         yield Finding("packages", "fail", f"duckdb {found}, tested with {DUCKDB}", f"install duckdb=={DUCKDB}")
+
+
+def _reference(settings: Settings) -> Iterator[Finding]:
+    from pipeline.detect.reference import load_reference  # noqa: PLC0415 - rules are slow to import
+    from pipeline.rules import load_rules  # noqa: PLC0415
+
+    try:
+        reference = load_reference(settings.rules.reference)
+        differs = reference.differs({rule.rule_id: rule.version for rule in load_rules(settings.rules)})
+    except StillwatchError as error:
+        yield Finding("reference", "fail", error.message, error.next_step)
+        return
+    if differs:
+        yield Finding(
+            "reference",
+            "warn",
+            f"{', '.join(differs)}: measured with another text or other parameters, or never; taken at their word",
+            "stillwatch calibrate --out FILE, and rules.reference = FILE",
+        )
+    else:
+        yield Finding("reference", "ok", f"scores are held against {reference.about}")
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:

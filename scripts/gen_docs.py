@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipeline.config import Settings
+from pipeline.detect.reference import load_reference
 from pipeline.metrics import DEFINITIONS
 from pipeline.rules.load import load_rules
 from pipeline.rules.model import Rule
@@ -88,7 +89,26 @@ def metrics_table() -> Iterator[str]:
     yield ""
 
 
-PARTS: dict[str, Callable[[], Iterator[str]]] = {"settings": settings_table, "metrics": metrics_table}
+def reference_table() -> Iterator[str]:
+    """The shipped reference: populations, how high they score, and their bounds."""
+    reference = load_reference(None)
+    yield from (
+        f"\nMeasured on {reference.about}.\n",
+        "| population | accounts | a score of 0.3 or more | of 0.5 | highest | B |",
+    )
+    yield "|---|---|---|---|---|---|"
+    for name, one in sorted(reference.populations.items()):
+        highest = f"{one.scores[-1][0]:.3f}" if one.scores else "none"
+        high = (f"{one.reaching(score):,}" for score in (0.3, 0.5))
+        yield cells(f"`{name}`", f"{one.accounts:,}", *high, highest, f"{one.bound:.2f}")
+    yield ""
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "settings": settings_table,
+    "metrics": metrics_table,
+    "reference": reference_table,
+}
 
 
 def pinned(name: str) -> str:
@@ -133,6 +153,14 @@ def listed(title: str, items: Iterable[str]) -> list[str]:
     return [f"## {title}", "", *(f"- {item}" for item in items), ""]
 
 
+def benign_table(rule_id: str) -> Iterator[str]:
+    """How many accounts of each population of the shipped reference have such a signal."""
+    yield from ("| population | accounts | with a signal | of 0.5 or more |", "|---|---|---|---|")
+    for name, one in sorted(load_reference(None).populations.items()):
+        high = (f"{one.showing(rule_id, strength):,}" for strength in (0.0, 0.5))
+        yield cells(f"`{name}`", f"{one.accounts:,}", *high)
+
+
 def signal_page(rule: Rule) -> str:
     """All that a rule's YAML says about its signal."""
     meta = rule.meta
@@ -152,6 +180,12 @@ def signal_page(rule: Rule) -> str:
         *listed("What it does not see", meta.limits),
         *listed("What to do", meta.runbook),
         *listed("Tried on every change", (case.name for case in meta.tests)),
+        "## Among benign accounts",
+        "",
+        "How many of the shipped reference show it (see [method.md](../method.md)), by what is known of them:",
+        "",
+        *benign_table(rule.rule_id),
+        "",
         "## When it looks",
         "",
         (

@@ -22,6 +22,7 @@ ORDER = (
     *(
         "suspicious_accounts",
         "findings",
+        "naming",
         "signals",
         "campaigns",
         "campaign_members",

@@ -38,5 +38,5 @@ def test_no_setting_of_ones_own_pipeline_reaches_the_demo(tmp_path: Path, monkey
     monkeypatch.setenv("KAFKA_BOOTSTRAP", "kafka.example:9092")
     environ = demo_environ(data_dir, "127.0.0.1:9", "http://127.0.0.1:9/", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     settings = load(environ=environ).settings
-    assert (settings.rules.disabled, settings.rules.name_at) == ((), 0.9)
+    assert (settings.rules.disabled, settings.rules.false_discovery_rate) == ((), 0.01)
     assert "kafka.example" not in str(settings.kafka.bootstrap)

@@ -10,6 +10,7 @@ import typer
 from pipeline import __version__
 from pipeline.cli import (
     accounts,
+    calibrate,
     completion,
     configuration,
     dead_letter,
@@ -63,6 +64,7 @@ files.register(app)
 sql.register(app)
 explain.register(app)
 evaluate.register(app)
+calibrate.register(app)
 health.register(app)
 demo.register(app)
 app.add_typer(accounts.app, name="accounts")

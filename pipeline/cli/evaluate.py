@@ -64,7 +64,7 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
     from pipeline.evaluate import run as plans  # noqa: PLC0415
 
     chosen = settings(ctx, config)
-    whole = plans.quick(_seeds(seeds or "1")) if quick else plans.full(_seeds(seeds or "1-10"))
+    whole = plans.quick(seed_list(seeds or "1")) if quick else plans.full(seed_list(seeds or "1-10"))
     what = Plan(
         tuple(scenarios.split(",")) if scenarios else whole.scenarios,
         whole.seeds,
@@ -120,7 +120,8 @@ def _in_short(score: RunScore) -> str:
     )
 
 
-def _seeds(text: str) -> list[int]:
+def seed_list(text: str) -> list[int]:
+    """Seeds as ``7`` or ``1-10``. Raises UsageError."""
     first, _, last = text.partition("-")
     try:
         found = list(range(int(first), int(last or first) + 1))

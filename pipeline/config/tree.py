@@ -156,7 +156,12 @@ class RuleSettings(Section):
 
     directory: Path | None = Field(None, description="your rules, beside the shipped ones")
     disabled: tuple[str, ...] = ()
-    name_at: Share = Field(0.9, description="score from which an account is named")
+    false_discovery_rate: Share = Field(
+        0.01, description="share of innocents among the named accounts that is accepted, on average"
+    )
+    reference: Path | None = Field(
+        None, description="what `stillwatch calibrate` measured on your own traffic; else the shipped one"
+    )
 
 
 class WebhookSettings(Section):

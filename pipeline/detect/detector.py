@@ -11,6 +11,8 @@ from pipeline import logs
 from pipeline.clock import Clock
 from pipeline.config import Settings
 from pipeline.detect.campaigns import update_campaigns
+from pipeline.detect.discoveries import Basis, apply_naming, choose, count_tests, known_of_text, last_naming
+from pipeline.detect.reference import Reference, load_reference
 from pipeline.detect.schedule import due_windows, floor_to
 from pipeline.detect.scores import update_findings
 from pipeline.detect.signals import store_signals
@@ -64,8 +66,15 @@ class Detector:
     rules: RuleSet
     clock: Clock
     metrics: Metrics
+    reference: Reference = field(init=False)
+    _digest: str = field(init=False)
     _suspended: dict[str, _Suspended] = field(default_factory=dict)
     _late_looked_s: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError: the reference of ``rules.reference`` cannot be used."""
+        self.reference = load_reference(self.settings.rules.reference)
+        self._digest = self.reference.digest
 
     def run(
         self,
@@ -121,14 +130,33 @@ class Detector:
                 self._record_failures(tx, states)
             else:
                 done[rule.rule_id] = windows
-        campaigns = self.judge(tx, touched) if touched else ()
+        campaigns: tuple[str, ...] = ()
+        if done or touched:
+            # Whole minutes: whoever looked once more in between, at nothing new, would have counted other accounts.
+            until = floor_to(watermark, timedelta(minutes=1))
+            basis = Basis(known_of_text(tx, until), self._digest)
+            campaigns = self._judge(tx, touched, basis, count_tests(tx, until))
         return DetectionResult(watermark, done, failed, frozenset(touched), campaigns)
 
     def judge(self, tx: WriteTx, accounts: Collection[str]) -> tuple[str, ...]:
         """Bring findings and campaigns of these accounts in line with their signals; return the campaigns."""
+        last = last_naming(tx)
+        if last is None:
+            return ()  # nothing was ever looked at
+        tests, basis = last
+        return self._judge(tx, accounts, Basis(basis.knowledge, self._digest), tests)
+
+    def _judge(self, tx: WriteTx, accounts: Collection[str], basis: Basis, tests: int) -> tuple[str, ...]:
         now = self.clock.now()
-        update_findings(tx, accounts, name_at=self.settings.rules.name_at, now=now)
-        return update_campaigns(tx, accounts, now=now)
+        last = last_naming(tx)
+        concerned = set(accounts)
+        if last is None or last[1] != basis:
+            concerned |= _found(tx)
+        if concerned:
+            update_findings(tx, concerned, knowledge=basis.knowledge, reference=self.reference, now=now)
+        naming = choose(tx, tests=tests, rate=self.settings.rules.false_discovery_rate)
+        concerned |= apply_naming(tx, naming, basis, now)
+        return update_campaigns(tx, concerned, now=now) if concerned else ()
 
     def _evaluate(
         self, tx: WriteTx, rule: Rule, windows: Sequence[Window], touched: set[str], *, until: datetime
@@ -181,6 +209,10 @@ class Detector:
             stored = states.get(rule_id, RuleState())
             if stored.failures != item.failures:
                 write_failure(tx, rule_id, item.failures, item.reason, self.clock.now())
+
+
+def _found(tx: Tx) -> set[str]:
+    return {row[0] for row in tx.execute("select entity_id from finding where dimension = 'account'").fetchall()}
 
 
 def _reach(rule: Rule, done: datetime | None, changed: datetime | None) -> datetime | None:

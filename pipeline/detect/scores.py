@@ -2,7 +2,8 @@
 
 Of each kind of evidence the strongest signal of the account's last seven days with signals counts, since two signals
 of one kind look at the same facts; kinds combine by noisy-or: ``score = 1 - (1 - s1)(1 - s2)…``. Both are functions of
-what is stored, not of when it was stored.
+what is stored, not of when it was stored. What a score is worth follows from how high benign accounts of the same
+population score (``reference``): its e-value, from which ``discoveries`` chooses who is named.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.detect.reference import YOUNG_DAYS, Knowledge, Reference, e_values
 from pipeline.detect.tables import WriteTx
 from pipeline.rules.run import Tx
 
@@ -61,6 +63,11 @@ select
     scored.reasons,
     span.first_seen,
     span.last_seen,
+    $knowledge || '/' || case
+        when accounts.created_at is null then 'unknown'
+        when accounts.created_at > span.first_seen - to_days($young_days::integer) then 'young'
+        else 'any'
+    end as population,
     -- What a person knew explains what ended before it ran out.
     if(
         accounts.cleared_until is null or span.last_seen < accounts.cleared_until, accounts.cleared_reason, null
@@ -72,16 +79,18 @@ order by scored.account_id
 """
 
 
-def scores(tx: Tx, accounts: Collection[str]) -> pl.DataFrame:
-    """Score, reasons (strongest first), first and last sight of each account that has signals."""
-    return tx.execute(_SCORES, {"accounts": sorted(accounts)}).pl()
+def scores(tx: Tx, accounts: Collection[str], knowledge: Knowledge) -> pl.DataFrame:
+    """Score, reasons (strongest first), first and last sight, population of each account that has signals."""
+    return tx.execute(_SCORES, {"accounts": sorted(accounts), "knowledge": knowledge, "young_days": YOUNG_DAYS}).pl()
 
 
-def update_findings(tx: WriteTx, accounts: Collection[str], *, name_at: float, now: datetime) -> None:
-    """Write the finding of each account anew; an account without signals loses its finding.
+def update_findings(
+    tx: WriteTx, accounts: Collection[str], *, knowledge: Knowledge, reference: Reference, now: datetime
+) -> None:
+    """Write the finding of each account anew, nobody named yet; an account without signals loses its finding.
 
-    An account that a person cleared keeps its finding and is not named, until it goes on after that ran out: both are
-    compared in event time, so that the finding is a function of what is stored (``store.clearing`` says why).
+    An account that a person cleared keeps its finding and will not be named, until it goes on after that ran out: both
+    are compared in event time, so that the finding is a function of what is stored (``store.clearing`` says why).
     """
     ids = sorted(accounts)
     kept = tx.execute(
@@ -89,7 +98,7 @@ def update_findings(tx: WriteTx, accounts: Collection[str], *, name_at: float, n
         "where dimension = 'account' and entity_id in (select unnest($accounts::varchar[]))",
         {"accounts": ids},
     ).pl()
-    fresh = scores(tx, ids)
+    fresh = scores(tx, ids, knowledge)
     tx.execute(
         "delete from finding where dimension = 'account' and entity_id in (select unnest($accounts::varchar[]))",
         {"accounts": ids},
@@ -106,12 +115,14 @@ def update_findings(tx: WriteTx, accounts: Collection[str], *, name_at: float, n
             pl.col("account_id").alias("entity_id"),
             "campaign_id",
             "score",
-            ((pl.col("score") >= name_at) & pl.col("cleared_reason").is_null()).alias("named"),
+            pl.lit(value=False).alias("named"),
             "cleared_reason",
             "reasons",
             "first_seen",
             "last_seen",
             pl.coalesce(pl.col("created_at").cast(utc), moment).alias("created_at"),
             moment.alias("updated_at"),
+            "population",
+            e_values(fresh, reference),
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -33,7 +34,7 @@ from pipeline.simulate import DEFAULT_START, SCENARIOS, Chunk, Simulation, plan
 MOST_PROCESSES: Final = 2
 LOOKS: Final = (100, 200, 300)  # requests of a campaign after which detection looks too: a goal is about them
 STEP: Final = timedelta(hours=2)  # of event time that is handed in at once; first alerts are told to that accuracy
-_FINDINGS: Final = "select entity_id as account_id, score, named from findings where dimension = 'account'"
+_FINDINGS: Final = "select entity_id as account_id, score, e_value, named from findings where dimension = 'account'"
 _MEMBERS: Final = "select campaign_id, account_id from campaign_members"
 _ALERTS: Final = """
 select
@@ -100,12 +101,12 @@ def _runs(what: Plan, settings: Settings, worlds: Sequence[tuple[str, int]], pro
             yield from _world(what, settings, world)
         return
     # Spawned: Polars' threads do not survive a fork.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _quiet, (settings.log,)) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), quiet, (settings.log,)) as pool:
         for runs in pool.map(partial(_world, what, settings), worlds):
             yield from runs
 
 
-def _quiet(chosen: LogSettings) -> None:
+def quiet(chosen: LogSettings) -> None:
     """What services would log of worlds that do not exist is no news."""
     logs.configure(chosen.model_copy(update={"level": "error"}), service="evaluate")
 
@@ -138,12 +139,14 @@ def judge(simulation: Simulation, settings: Settings, *, level: Knowledge = "ful
         key = read_key(settings.privacy)
         known, sent = pseudonymise_accounts(known, key), pseudonymise_accounts(sent, key)
     run = score(known, sent, found, scenario=truth.scenario, knowledge=level, seed=truth.seed)
-    ours = found.findings.select("account_id", "score")
-    return replace(run, detectors={OURS: judged(ours, settings.rules.name_at - 1e-9, known)})
+    # Ranked by e-value, held against the least that names; nobody is named from infinity on.
+    naming = found.findings.filter("named")["e_value"].to_list()
+    ours = found.findings.select("account_id", pl.col("e_value").fill_null(0.0).alias("score"))
+    return replace(run, detectors={OURS: judged(ours, math.nextafter(min(naming, default=math.inf), 0.0), known)})
 
 
 def _found(simulation: Simulation, settings: Settings, directory: Path, step: timedelta) -> Found:
-    paths, ends = _written(simulation, directory, step)
+    paths, ends = written(simulation, directory, step)
     store = directory / "store.duckdb"
     facts = simulation.accounts.to_dicts()
     for path, end in zip(paths, ends, strict=True):
@@ -157,7 +160,7 @@ def _found(simulation: Simulation, settings: Settings, directory: Path, step: ti
     return Found(findings, members, alerts.with_columns(pl.col("opened_at").cast(pl.Datetime("us", "UTC"))))
 
 
-def _written(simulation: Simulation, directory: Path, step: timedelta) -> tuple[list[Path], list[datetime]]:
+def written(simulation: Simulation, directory: Path, step: timedelta) -> tuple[list[Path], list[datetime]]:
     """A file for each ``step`` of event time, shorter ones around ``_looks``, and when each ends."""
     events = simulation.events
     first, last = events["timestamp"].min(), events["timestamp"].max()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pipeline.explain.model import Arithmetic, Signal, Step
 
 
-def noisy_or(signals: Sequence[Signal], *, stored: float | None, named_at: float) -> Arithmetic:
+def noisy_or(signals: Sequence[Signal], *, stored: float | None) -> Arithmetic:
     """``1 - (1 - s1)(1 - s2)…`` over the signals that count, strongest first (``detect.scores`` says which)."""
     left = 1.0
     steps = []
@@ -16,4 +16,4 @@ def noisy_or(signals: Sequence[Signal], *, stored: float | None, named_at: float
             after = left * (1 - signal.strength)
             steps.append(Step(signal.rule_id, signal.evidence, signal.strength, left, after))
             left = after
-    return Arithmetic(steps, 1 - left, stored, named_at)
+    return Arithmetic(steps, 1 - left, stored)

@@ -72,12 +72,51 @@ class Arithmetic:
     steps: Sequence[Step]
     computed: float
     stored: float | None
-    named_at: float
 
     @property
     def agrees(self) -> bool:
         """The stored score is what the stored signals give."""
         return self.stored is not None and abs(self.stored - self.computed) < 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What it took to be named at the last look. ``e_value_needed``: None where nobody is named."""
+
+    tests: int
+    false_discovery_rate: float
+    named: int
+    e_value_needed: float | None
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A signal that counts, and how many benign accounts show one of that rule that strong or stronger."""
+
+    rule_id: str
+    strength: float
+    showing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The score held against benign accounts: ``e_value = (1 - score) ** -steepness / bound``.
+
+    ``benign`` accounts of the population were observed in ``worlds``, ``reaching`` of them score as much or more.
+    """
+
+    population: str
+    who: str
+    about: str | None
+    benign: int | None
+    worlds: int | None
+    reaching: int | None
+    bound: float | None
+    steepness: int
+    e_value: float | None
+    naming: Naming
+    signals: Sequence[Beside]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +248,8 @@ class Known:
     cleared_reason: str | None
     evidence_from: datetime | None
     evidence_to: datetime | None
+    population: str | None
+    e_value: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +261,7 @@ class AccountReport:
     verdict: str
     signals: Sequence[Signal]
     arithmetic: Arithmetic
+    comparison: Comparison | None
     rate: Rate | None
     things: Sequence[Thing]
     crowds: Sequence[Crowd]

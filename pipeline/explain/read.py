@@ -15,6 +15,7 @@ from pipeline.explain.model import (
     Crowd,
     Known,
     Member,
+    Naming,
     Rate,
     Signal,
     StoreState,
@@ -79,6 +80,11 @@ class Reader:
         """What is known about an account; None: nothing."""
         found = self.rows("account", account=account_id)
         return Known(**found[0]) if found else None
+
+    def naming(self) -> Naming | None:
+        """What it took to be named; None: nothing was looked at yet."""
+        found = self.rows("naming")
+        return Naming(**found[0]) if found else None
 
     def campaign(self, campaign_id: str) -> dict[str, Any] | None:
         """The campaign as it stands."""

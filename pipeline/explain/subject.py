@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 import polars as pl
 
 from pipeline.config import Settings
+from pipeline.detect.reference import Reference, load_reference
 from pipeline.errors import ConfigError, InputNotFoundError, UsageError
 from pipeline.events.pseudonym import pseudonymise_accounts, read_key
 from pipeline.explain.arithmetic import noisy_or
 from pipeline.explain.checks import YOUNG_DAYS, account_checks, crowd_checks
+from pipeline.explain.comparison import compare
 from pipeline.explain.model import (
     AccountReport,
     Arithmetic,
     CampaignReport,
+    Comparison,
     Crowd,
     Known,
     Report,
@@ -55,15 +56,16 @@ def explain(source: Asker, subject: str, *, rules: RuleSet, settings: Settings) 
         subject: an id; ``account:ID`` and ``campaign:ID`` tell apart where both have it. An account may be named by
             its own id where the key of its pseudonym is configured here.
         rules: those installed here; a signal of another rule is shown without its description.
-        settings: for ``rules.name_at``, the pseudonyms and the time limit of a query.
+        settings: for ``rules.reference``, the pseudonyms and the time limit of a query.
 
     Raises:
         UnknownSubjectError: there is none; the nearest are named.
         UsageError: it is an account and a campaign.
+        ConfigError: the reference cannot be read.
         QueryError: the store does not answer in time.
     """
     reader = Reader(source, settings.store.query_timeout_s)
-    builder = _Builder(reader, rules, settings)
+    builder = _Builder(reader, rules, settings, load_reference(settings.rules.reference))
     found = [item for item in (builder.account(subject), builder.campaign(subject)) if item is not None]
     if len(found) > 1:
         raise UsageError(
@@ -84,6 +86,7 @@ class _Builder:
     reader: Reader
     rules: RuleSet
     settings: Settings
+    reference: Reference
 
     def account(self, account_id: str) -> AccountReport | None:
         """None: there is no such account."""
@@ -97,12 +100,14 @@ class _Builder:
         crowds = self.reader.crowds(keys, span, young_days=YOUNG_DAYS) if span else []
         companions, total = self.reader.companions(account_id)
         things = self.reader.things(account_id, span) if span else []
-        arithmetic = noisy_or(signals, stored=known.score, named_at=self.settings.rules.name_at)
+        arithmetic = noisy_or(signals, stored=known.score)
+        comparison = compare(known, signals, self.reader.naming(), self.reference)
         return AccountReport(
             account=known,
-            verdict=_account_verdict(known, arithmetic),
+            verdict=_account_verdict(known, comparison),
             signals=signals,
             arithmetic=arithmetic,
+            comparison=comparison,
             rate=self.reader.rate(account_id, span) if span else None,
             things=things,
             crowds=crowds,
@@ -162,20 +167,12 @@ class _Builder:
         return [_use(rule_id, self.rules.rules.get(rule_id)) for rule_id in sorted(set(ids))]
 
 
-def rule_version(rule: Rule) -> str:
-    """What tells one text and set of parameters of a rule from another: the first digits of their SHA-256."""
-    parameters = msgspec.json.encode(dict(sorted(rule.parameters.items())))
-    return hashlib.sha256(rule.sql.encode() + b"\0" + parameters).hexdigest()[:12]
-
-
 def _use(rule_id: str, rule: Rule | None) -> RuleUse:
     if rule is None:
         return RuleUse(rule_id, None, rule_id, "This rule is not installed where this was written.", (), (), ())
     meta = rule.meta
     description = " ".join(meta.description.split())
-    return RuleUse(
-        rule_id, rule_version(rule), meta.title, description, meta.false_positives, meta.runbook, meta.references
-    )
+    return RuleUse(rule_id, rule.version, meta.title, description, meta.false_positives, meta.runbook, meta.references)
 
 
 def _pseudonym(subject: str, settings: Settings) -> str:
@@ -203,14 +200,24 @@ def _shared(keys: set[str]) -> list[str]:
     return sorted(key for key in keys if not key.startswith("account:"))
 
 
-def _account_verdict(known: Known, arithmetic: Arithmetic) -> str:
+def _account_verdict(known: Known, comparison: Comparison | None) -> str:
     if known.score is None:
         return "No rule has a signal against this account: nothing was found."
+    worth = f"its score {known.score:.3f}"
+    if comparison is not None and comparison.e_value is not None:
+        worth += f" has an e-value of {comparison.e_value:,.1f}"
     if known.cleared_reason is not None:
-        return f"Not named: a person cleared it ({known.cleared_reason}). Its score would be {known.score:.3f}."
-    if known.named:
-        return f"Named: its score {known.score:.3f} reaches {arithmetic.named_at:g}, from which on accounts are named."
-    return f"Not named: its score {known.score:.3f} is below {arithmetic.named_at:g}."
+        return f"Not named: a person cleared it ({known.cleared_reason}). Otherwise {worth}."
+    return f"{'Named' if known.named else 'Not named'}: {worth}; {_what_it_takes(comparison)}."
+
+
+def _what_it_takes(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return "what that is worth was not measured yet"
+    if comparison.e_value is None:
+        return "no benign accounts of its kind were measured to hold that against"
+    needed = comparison.naming.e_value_needed
+    return "nobody is named" if needed is None else f"accounts are named from {needed:,.1f} on"
 
 
 def _more_about(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
+import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.errors import StillwatchError
@@ -164,3 +166,9 @@ class Rule:
     sql: str
     parameters: Mapping[str, float]
     origin: str
+
+    @property
+    def version(self) -> str:
+        """What tells one text and set of parameters from another: the first digits of their SHA-256."""
+        parameters = msgspec.json.encode(dict(sorted(self.parameters.items())))
+        return hashlib.sha256(self.sql.encode() + b"\0" + parameters).hexdigest()[:12]

@@ -23,7 +23,9 @@ select
     findings.campaign_id,
     findings.cleared_reason,
     findings.first_seen as evidence_from,
-    findings.last_seen as evidence_to
+    findings.last_seen as evidence_to,
+    findings.population,
+    findings.e_value
 from accounts
 left join findings on accounts.account_id = findings.entity_id and findings.dimension = 'account'
 where accounts.account_id = $account;

@@ -6,7 +6,9 @@ select
     entity_id, -- account_id, or campaign_id
     campaign_id, -- the campaign of an account; null: in none
     score, -- 0 to 1: all its evidence together
-    named, -- the score reaches rules.name_at and nobody cleared it
+    population, -- the benign accounts that it is compared with: what is known of prompts, and its age; null: a campaign
+    e_value, -- the score held against theirs: at most 1 on average for an innocent account; null: not measured
+    named, -- its e-value reaches what rules.false_discovery_rate asks for (see naming), and nobody cleared it
     cleared_reason, -- why a person cleared what was seen; null: nobody did, or it goes on after that ran out
     reasons, -- what was seen, a sentence each
     first_seen, -- event time at which the evidence begins

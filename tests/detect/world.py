@@ -19,7 +19,16 @@ from pipeline.resources import sql_dir
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 MINUTES = 12
-_VIEWS = ("signals", "findings", "suspicious_accounts", "campaigns", "campaign_members", "alerts", "alert_events")
+_VIEWS = (
+    "signals",
+    "findings",
+    "suspicious_accounts",
+    "campaigns",
+    "campaign_members",
+    "alerts",
+    "alert_events",
+    "naming",
+)
 
 
 _MACROS = (
@@ -52,7 +61,7 @@ class Tx:
         self.connection.execute("create view fingerprints_1h as from fingerprints_1m")
         for macro in _MACROS:
             self.connection.execute((sql_dir("views") / f"{macro}.sql").read_text())
-        for migration in ("0002_detection", "0003_group_reason"):
+        for migration in ("0002_detection", "0003_group_reason", "0006_naming"):
             self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
         for view in _VIEWS:
             self.connection.execute((sql_dir("views") / f"{view}.sql").read_text())

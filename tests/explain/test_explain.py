@@ -24,7 +24,7 @@ from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.errors import UsageError
 from pipeline.explain import AccountReport, CampaignReport, explain, render
-from pipeline.explain.subject import UnknownSubjectError, rule_version
+from pipeline.explain.subject import UnknownSubjectError
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules, override
 from pipeline.serve.ask import asker
@@ -156,7 +156,7 @@ def test_the_population_is_told_in_numbers(analyzed: Analyzed) -> None:
     for said in (text, page.text):
         assert f"{template.others_young} of {template.others_known_age}" in said
         assert "2026-01-05 12:" in said
-        assert rule_version(RULES.rules["shared_prompt"]) in said
+        assert RULES.rules["shared_prompt"].version in said
     verdicts = {check.explanation[:20]: check.verdict for check in found.checks if check.about == template.group_key}
     assert set(verdicts.values()) == {"contradicted"}
 
@@ -327,8 +327,8 @@ def test_an_account_is_found_by_its_own_id_where_the_key_is(tmp_path: Path) -> N
 
 def test_a_rule_that_changed_has_another_version() -> None:
     rule = RULES.rules["shared_prompt"]
-    assert rule_version(rule) == rule_version(override(rule, {}))
-    assert rule_version(rule) != rule_version(override(rule, {"young_days": 31}))
+    assert rule.version == override(rule, {}).version
+    assert rule.version != override(rule, {"young_days": 31}).version
 
 
 @contextmanager

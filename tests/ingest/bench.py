@@ -160,12 +160,15 @@ class Bench:
 
     def _read(self, topic: str, count: int, timeout_s: float, decode: Any) -> list[Any]:
         consumer = KafkaConsumer(
-            topic,
             bootstrap_servers=self.settings.kafka.bootstrap,
             isolation_level="read_committed",
             auto_offset_reset="earliest",
             enable_auto_commit=False,
         )
+        # Assigned, not subscribed: a subscription takes the partitions that the first metadata names, and no others
+        # for minutes.
+        partitions = [TopicPartition(topic, number) for number in range(self.settings.topics.partitions)]
+        consumer.assign(partitions)
         found: list[Any] = []
         rows = 0
         deadline = time.monotonic() + timeout_s
@@ -177,6 +180,10 @@ class Bench:
                     rows += sum(decode(record.value).height for record in records)
                 if rows >= count:
                     deadline = min(deadline, time.monotonic() + 1)
+            if rows < count:
+                positions = {one.partition: consumer.position(one) for one in partitions}
+                stable = {one.partition: offset for one, offset in consumer.end_offsets(partitions).items()}
+                print(f"{topic}: {rows} of {count}, read to {positions}, last stable offsets {stable}")
         finally:
             consumer.close()
         return found

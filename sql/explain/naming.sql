@@ -1,0 +1,8 @@
+-- What it took to be named at the last look; no row: nothing was looked at yet.
+select
+    tests,
+    false_discovery_rate,
+    named,
+    e_value_needed,
+    reference
+from naming;

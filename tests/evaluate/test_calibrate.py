@@ -1,0 +1,93 @@
+"""A reference is what was observed of benign accounts, and its bound lies above what it bounds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipeline.config import Settings
+from pipeline.detect.reference import grown
+from pipeline.errors import UsageError
+from pipeline.evaluate.calibrate import FEWEST_WORLDS, Observed, Worlds, calibrate, calibrate_own, summarise
+from pipeline.evaluate.own import Own
+from pipeline.evaluate.told import decoded, told
+from pipeline.rules import load_rules
+from pipeline.simulate import DEFAULT_START, plan
+from pipeline.simulate.population import FACTS
+
+
+def observed(scores: list[float], population: str = "full/young", strength: float = 0.4) -> Observed:
+    ids = [f"a{number}" for number in range(len(scores))]
+    return Observed(
+        pl.DataFrame({"account_id": ids, "score": scores, "population": [population] * len(ids)}),
+        pl.DataFrame(
+            {"account_id": ids[:1], "rule_id": ["shared_client"], "strength": [strength]},
+            schema={"account_id": pl.String, "rule_id": pl.String, "strength": pl.Float64},
+        ),
+    )
+
+
+def test_a_world_counts_as_a_whole_and_nobody_is_lost() -> None:
+    # The same ids in every world are other accounts.
+    worlds = [observed([0.0, 0.0, 0.0, 0.2], strength=0.1 * number) for number in range(1, 11)]
+    reference = summarise(worlds, Settings(), "test")
+    # Young accounts are among those of any age, too.
+    assert reference.populations["full/any"] == reference.populations["full/young"]
+    population = reference.populations["full/young"]
+    assert (population.accounts, population.worlds, population.scores) == (40, 10, [(0.2, 10)])
+    assert sum(count for _, count in population.rules["shared_client"]) == 10
+    mean = (3 + 0.8**-6) / 4
+    # Worlds do not differ; what is left is what higher ones may add.
+    assert population.bound == pytest.approx(mean + 6 * (mean - 1) / 10, abs=1e-4)
+    assert reference.differs({rule.rule_id: rule.version for rule in load_rules(Settings().rules)}) == []
+    assert reference.differs({"shared_prompt": "another", "mine": "x"}) == ["mine", "shared_prompt"]
+
+
+def test_where_nobody_scores_a_score_is_worth_what_it_claims_and_no_more() -> None:
+    reference = summarise([observed([0.0] * 5)] * FEWEST_WORLDS, Settings(), "test")
+    assert reference.populations["full/young"].bound == 1.0
+
+
+def test_the_bound_is_above_the_mean_it_bounds_in_nearly_all_references() -> None:
+    """Groups of accounts that score together in some worlds, as a tool's users do: the unit is the world."""
+    rng = np.random.default_rng(3)
+
+    def world() -> Observed:
+        scores = np.where(rng.uniform(size=50) < 0.1, rng.uniform(0, 0.5, 50), 0.0)
+        if rng.uniform() < 0.5:
+            scores[:10] = rng.uniform(0.3, 0.7)
+        return observed(scores.tolist())
+
+    truth = float(
+        pl.concat([world().accounts for _ in range(4000)]).select(grown(pl.col("score")).mean()).item()  # E[F]
+    )
+    bounds = [
+        summarise([world() for _ in range(20)], Settings(), "test").populations["full/young"].bound for _ in range(60)
+    ]
+    assert np.mean([bound >= truth for bound in bounds]) >= 0.95
+
+
+def test_too_few_worlds_are_refused_before_they_are_run() -> None:
+    with pytest.raises(UsageError, match="3 worlds are too few") as caught:
+        calibrate(Worlds((1, 2, 3)), Settings())
+    assert "--seeds 101-110" in str(caught.value.next_step)
+    few = [observed([0.1] * 3)] * FEWEST_WORLDS + [observed([0.1], "full/unknown")]
+    with pytest.raises(UsageError, match="full/unknown was observed in 1 worlds"):
+        summarise(few, Settings(), "test")
+
+
+def test_own_traffic_makes_a_reference_with_facts_and_without() -> None:
+    simulation = plan("quiet", seed=4, accounts=2400, duration=timedelta(hours=3))
+    own = Own(told(decoded(simulation.events, now=DEFAULT_START + timedelta(days=1))), simulation.accounts, 0)
+    reference = calibrate_own(own, Settings())
+    assert set(reference.populations) == {"full/young", "full/any", "full/unknown"}
+    seen = own.events["account_id"].n_unique()
+    assert reference.populations["full/unknown"].accounts == seen
+    assert reference.populations["full/young"].accounts < reference.populations["full/any"].accounts <= seen
+    some = pl.col("account_id").is_in(own.events["account_id"].unique()[:500].implode())
+    without = Own(own.events.filter(some), FACTS.to_frame(), 0)
+    with pytest.raises(UsageError, match="too few to compare"):
+        calibrate_own(without, Settings())
