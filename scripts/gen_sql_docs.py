@@ -33,6 +33,7 @@ ORDER = (
     ),
     *(
         "clearances",
+        "corpora",
         "decisions",
         "accounts",
         "api_keys",

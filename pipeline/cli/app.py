@@ -13,6 +13,7 @@ from pipeline.cli import (
     calibrate,
     completion,
     configuration,
+    corpora,
     dead_letter,
     demo,
     evaluate,
@@ -68,6 +69,7 @@ calibrate.register(app)
 health.register(app)
 demo.register(app)
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(corpora.app, name="corpora")
 app.add_typer(dead_letter.app, name="dead-letter")
 app.add_typer(store.app, name="store")
 app.add_typer(configuration.app, name="config")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from pipeline.explain.covered import Covered
+
 # What an innocent explanation fares: the facts contradict it, fit it, say too little, or are not known.
 Verdict = Literal["contradicted", "fits", "undecided", "not checked"]
 
@@ -264,6 +266,7 @@ class AccountReport:
     comparison: Comparison | None
     rate: Rate | None
     things: Sequence[Thing]
+    known_sets: Sequence[Covered]
     crowds: Sequence[Crowd]
     checks: Sequence[Check]
     companions: Sequence[Companion]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from pipeline.explain.covered import Covered
 from pipeline.explain.model import (
     Bar,
     CampaignSignal,
@@ -119,6 +120,10 @@ class Reader:
     def things(self, account_id: str, span: Span) -> list[Thing]:
         """What it used, the most frequent of each kind."""
         return [Thing(**row) for row in self.rows("account_things", account=account_id, most=THINGS, **span.params)]
+
+    def known_sets(self, account_id: str, span: Span) -> list[Covered]:
+        """Which known sets it sent items of."""
+        return [Covered(**row) for row in self.rows("account_known_sets", account=account_id, **span.params)]
 
     def crowds(self, keys: Sequence[str], span: Span, *, young_days: int) -> list[Crowd]:
         """Who shares each thing; without those that no request shows."""

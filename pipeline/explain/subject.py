@@ -110,6 +110,7 @@ class _Builder:
             comparison=comparison,
             rate=self.reader.rate(account_id, span) if span else None,
             things=things,
+            known_sets=self.reader.known_sets(account_id, span) if span else [],
             crowds=crowds,
             checks=[
                 *(check for crowd in crowds for check in crowd_checks(crowd)),

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pipeline.errors import QueryError, StoreError, UsageError
 from pipeline.serve.address import ServeAddress, process_lives, read_address
 from pipeline.serve.clearing import Clearing
+from pipeline.serve.corpora import AddCorpus, CorpusChange
 from pipeline.serve.view import Answer, Health
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
@@ -87,6 +88,14 @@ class ServeClient:
         """What a person knows about accounts, through the writer. Saying it again changes nothing."""
         return self._told(self._send("/v1/clearances", said, timeout_s=600))
 
+    def change_corpus(self, change: CorpusChange) -> Mapping[str, Any]:
+        """A known set, through the writer; only hashes of it travel. Adding it again changes nothing."""
+        if isinstance(change, AddCorpus):
+            from pipeline.serve.corpus_body import encode  # noqa: PLC0415 - only here is it needed
+
+            return self._told(self._send("/v1/corpora", encode(change), timeout_s=600))
+        return self._told(self._send(f"/v1/corpora/{change.name}", timeout_s=600, method="DELETE"))
+
     def backup(self, target: Path) -> Mapping[str, Any]:
         """A backup at a path of the serving machine."""
         return self._told(self._send("/v1/backup", {"target": str(target.absolute())}, timeout_s=600))
@@ -95,14 +104,20 @@ class ServeClient:
         return msgspec.json.decode(response.content, type=dict[str, Any])
 
     def _send(
-        self, path: str, body: object = None, *, timeout_s: float = 10, accept: str = "application/json"
+        self,
+        path: str,
+        body: object = None,
+        *,
+        timeout_s: float = 10,
+        accept: str = "application/json",
+        method: str = "GET",
     ) -> httpx.Response:
-        headers = {"Accept": accept, "Content-Type": "application/json"}
+        headers = {"Accept": accept, "Content-Type": ARROW if isinstance(body, bytes) else "application/json"}
         try:
             if body is None:
-                response = self._http.get(path, headers=headers, timeout=timeout_s)
+                response = self._http.request(method, path, headers=headers, timeout=timeout_s)
             else:
-                encoded = msgspec.json.encode(body)
+                encoded = body if isinstance(body, bytes) else msgspec.json.encode(body)
                 response = self._http.post(path, content=encoded, headers=headers, timeout=timeout_s)
         except httpx.HTTPError as error:
             raise StoreError(

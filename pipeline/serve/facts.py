@@ -11,6 +11,7 @@ from pipeline.errors import InputNotFoundError
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
 from pipeline.serve.clearing import Clearing
+from pipeline.serve.corpora import AddCorpus, CorpusChange
 from pipeline.serve.intake import Intake
 from pipeline.serve.step import Stepper
 from pipeline.store import Store, read_words
@@ -38,6 +39,19 @@ def say_clearing(store_path: Path, said: Clearing, settings: Settings, *, clock:
     if not store_path.is_file():
         raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
     _step(store_path, Intake(clearings=[said]), settings, clock)
+
+
+def change_corpus(store_path: Path, change: CorpusChange, settings: Settings, *, clock: Clock) -> None:
+    """Store or remove a known set and bring findings up to date; a store is made where one is missing, to add to.
+
+    Raises:
+        InputNotFoundError: there is no store to remove from.
+        KnownSetError: another set has the name, or none has.
+        StoreError: the store cannot be used, or is open elsewhere.
+    """
+    if not isinstance(change, AddCorpus) and not store_path.is_file():
+        raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
+    _step(store_path, Intake(corpora=[change]), settings, clock)
 
 
 def _step(store_path: Path, intake: Intake, settings: Settings, clock: Clock) -> None:

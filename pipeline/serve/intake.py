@@ -16,6 +16,7 @@ from pipeline.events.schema import DEAD_LETTERS
 from pipeline.fingerprint.codec import HEADER, DeltaAssembler
 from pipeline.fingerprint.schema import Delta
 from pipeline.serve.clearing import Clearing
+from pipeline.serve.corpora import CorpusChange
 
 ACCOUNTS_MAX_BYTES: Final = 65_536
 
@@ -59,6 +60,7 @@ class Intake:
     offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     corrupt: Sequence[CorruptBatchError] = ()
     clearings: Sequence[Clearing] = ()  # not from a topic: a person's words
+    corpora: Sequence[CorpusChange] = ()  # nor these
 
     @property
     def empty(self) -> bool:

@@ -21,6 +21,7 @@ from pipeline.faults import hit
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
 from pipeline.serve.clearing import Clearing, check_clearing
+from pipeline.serve.corpora import AddCorpus, RemoveCorpus
 from pipeline.serve.delivery import DeliveryThread
 from pipeline.serve.http import HttpServer
 from pipeline.serve.intake import Intake, IntakeReader
@@ -223,6 +224,12 @@ def _run_commands(
                     check_clearing(command)
                     stepper.step(Intake(clearings=[command]), epoch=epoch)
                     future.set_result({"accounts": len(command.accounts)})
+                case AddCorpus(known):
+                    stepper.step(Intake(corpora=[command]), epoch=epoch)
+                    future.set_result({"corpus": known.name, "findable": known.findable})
+                case RemoveCorpus(name):
+                    stepper.step(Intake(corpora=[command]), epoch=epoch)
+                    future.set_result({"corpus": name})
                 case Backup(target):
                     backup(store, target)
                     future.set_result({"target": str(target)})

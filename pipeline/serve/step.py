@@ -20,6 +20,7 @@ from pipeline.metrics import Metrics
 from pipeline.rules.load import RuleSet
 from pipeline.rules.run import RuleAbortedError
 from pipeline.serve.clearing import Clearing
+from pipeline.serve.corpora import AddCorpus, CorpusChange
 from pipeline.serve.intake import Intake
 from pipeline.store import (
     Applied,
@@ -35,6 +36,7 @@ from pipeline.store import (
 )
 from pipeline.store.accounts import check_accounts
 from pipeline.store.clearing import apply_clearing
+from pipeline.store.corpora import apply_corpus, first_hour, remove_corpus
 
 _log = logs.get("serve")
 
@@ -86,6 +88,8 @@ class Stepper:
             # Facts first: rules that run in this transaction see them.
             facts_since, cleared = self._apply_accounts(tx, intake.accounts)
             cleared |= self._apply_clearings(tx, intake.clearings)
+            sets_since, spoken_of = self._apply_corpora(tx, intake.corpora)
+            cleared |= spoken_of
             applied = self._apply(tx, intake, epoch)
             if outcomes:
                 mark_outcomes(tx, outcomes)
@@ -95,7 +99,8 @@ class Stepper:
             self.unheard -= applied.words.keys()
             self._advance(tx, begun_s)
             if self.watermark is not None:
-                changed = [since for since in (applied.changed_since, facts_since) if since is not None]
+                told = (applied.changed_since, facts_since, sets_since)
+                changed = [since for since in told if since is not None]
                 result = self._detector.run(
                     tx, watermark=self.watermark, changed_since=min(changed, default=None), judge=cleared
                 )
@@ -154,6 +159,21 @@ class Stepper:
                 said_by=said.said_by,
             )
         return concerned
+
+    def _apply_corpora(
+        self, tx: Transaction, changes: Sequence[CorpusChange]
+    ) -> tuple[datetime | None, frozenset[str]]:
+        """Store known sets; return since when rules must look again, and of whom something is no longer said."""
+        since: datetime | None = None
+        spoken_of: frozenset[str] = frozenset()
+        for change in changes:
+            if isinstance(change, AddCorpus):
+                gone = apply_corpus(tx, change.known, replace=change.replace)
+                since = since if gone is None else first_hour(tx)
+            else:
+                gone = remove_corpus(tx, change.name)
+            spoken_of |= gone or frozenset()
+        return since, spoken_of
 
     def _advance(self, tx: Transaction, now_s: float) -> None:
         reached = progress(

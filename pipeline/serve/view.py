@@ -12,6 +12,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from pipeline.serve.clearing import Clearing
+from pipeline.serve.corpora import AddCorpus, RemoveCorpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Backup:
     target: Path
 
 
-Command = ImportAccounts | Clearing | Backup
+Command = ImportAccounts | Clearing | AddCorpus | RemoveCorpus | Backup
 
 
 class ServeView(Protocol):

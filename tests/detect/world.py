@@ -38,6 +38,8 @@ _MACROS = (
     "macro_network_place",
     "macro_active_accounts",
     "macro_account_texts",
+    "corpora",
+    "macro_corpus_sightings",
 )
 
 
@@ -59,10 +61,10 @@ class Tx:
             self.connection.unregister("shape")
         self.connection.execute("create view links as from link_hour")
         self.connection.execute("create view fingerprints_1h as from fingerprints_1m")
+        for migration in ("0002_detection", "0003_group_reason", "0006_naming", "0007_corpora"):
+            self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
         for macro in _MACROS:
             self.connection.execute((sql_dir("views") / f"{macro}.sql").read_text())
-        for migration in ("0002_detection", "0003_group_reason", "0006_naming"):
-            self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
         for view in _VIEWS:
             self.connection.execute((sql_dir("views") / f"{view}.sql").read_text())
 
