@@ -27,6 +27,7 @@ import polars as pl
 
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
+from pipeline.corpora import known_set
 from pipeline.detect import DetectionResult, Detector
 from pipeline.detect.schedule import floor_to
 from pipeline.errors import StillwatchError
@@ -40,6 +41,7 @@ from pipeline.rules.load import RuleSet, load_directory, override
 from pipeline.rules.model import Case, Rule, Traffic
 from pipeline.rules.run import evaluate
 from pipeline.store import Store, apply_accounts, apply_deltas
+from pipeline.store.corpora import apply_corpus
 
 __all__ = ["START", "Bench", "CaseResult", "ManualClock", "expand", "load_directory", "run_case", "run_rule_cases"]
 
@@ -93,6 +95,11 @@ class Bench:
         """Tell facts about accounts; a later fact replaces an earlier one."""
         with self.store.transaction() as tx:
             apply_accounts(tx, facts)
+
+    def add_corpus(self, name: str, texts: Sequence[str]) -> None:
+        """Add a known set of these texts, numbered from 1 on, in place of another of that name."""
+        with self.store.transaction() as tx:
+            apply_corpus(tx, known_set(name, enumerate(texts, 1)), replace=True)
 
     def add_events(self, events: Sequence[Mapping[str, object]]) -> None:
         """Take events in, in native format.
@@ -208,6 +215,9 @@ def case_bench(case: Case) -> Bench:
                 facts[str(event["account_id"])] = {"account_id": event["account_id"], **fact}
     events.sort(key=lambda event: str(event["timestamp"]))
     bench = Bench()
+    for corpus in case.corpora:
+        texts = [str(_fill(corpus.text, i, j)) for i in range(corpus.parts) for j in range(corpus.items)]
+        bench.add_corpus(corpus.name, texts)
     bench.add_accounts(list(facts.values()))
     bench.add_events(events)
     return bench

@@ -23,11 +23,14 @@ ALLOWED_VIEWS: Final = frozenset(
         "findings",
         "campaigns",
         "campaign_members",
+        "corpora",
         "dead_letters",
         "pipeline_health",
     }
 )
-_TABLE_FUNCTIONS: Final = frozenset({"unnest", "range", "generate_series", "active_accounts", "account_texts"})
+_TABLE_FUNCTIONS: Final = frozenset(
+    {"unnest", "range", "generate_series", "active_accounts", "account_texts", "corpus_sightings", "corpus_coverage"}
+)
 # A rule must give the same rows for the same window whenever it is run, and must not read the process's surroundings.
 _REFUSED_FUNCTIONS: Final = frozenset(
     {

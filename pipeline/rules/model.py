@@ -80,6 +80,15 @@ class Traffic(_Part):
     facts: dict[str, Any] = Field(default_factory=dict)
 
 
+class KnownItems(_Part):
+    """A known set of a case: ``text`` filled for ``{i}`` below ``parts`` and ``{j}`` below ``items``."""
+
+    name: str
+    text: str
+    parts: int = Field(1, gt=0, le=500)
+    items: int = Field(1, gt=0, le=500)
+
+
 class Expected(_Part):
     """What must come out of a case. Accounts are counted once whatever the number of their rows."""
 
@@ -93,6 +102,7 @@ class Case(_Part):
 
     name: str
     rows: list[Traffic] = Field(min_length=1)
+    corpora: list[KnownItems] = Field(default_factory=list)
     parameters: dict[str, float] = Field(default_factory=dict)
     expect: Expected
 

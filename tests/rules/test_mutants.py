@@ -78,6 +78,21 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "who is steady alone takes turns too": ("any_value(alone.entity_id) is not null as alone", "false as alone"),
         "hardly anybody carries a pool": (">= $min_carriers", ">= 100 * $min_carriers"),
     },
+    "known_set_in_shards": {
+        "whoever has all of a set has a part of it": ("<= $max_part * any_value", "<= 10 * $max_part * any_value"),
+        "any few are a crowd": ("count(*) >= $min_customers", "count(*) > 0 * $min_customers"),
+        "any little of a set will do": ("together >= $min_together", "together >= 0 * $min_together"),
+        "a handful hides who has larger parts": ("* 2 ** i)", "* 1 ** i)"),
+        "who sends what many send stays": ("<= expected + 3 * sqrt(expected + 1)", "<= 1000 * expected + 1000"),
+        "stretches sent in order count like single items": (
+            "least(expected, (customers - 1) * estimated / findable)",
+            "expected",
+        ),
+        "who meets the others counts as well": ("greatest(0, 1 - own_meetings / own_expected)", "1"),
+        "nobody needs to be known": ("if(active.known, $cap, $cap_unknown)", "greatest($cap, $cap_unknown)"),
+        "it may name by itself": ("if(active.known, $cap,", "if(active.known, 1.2 * $cap,"),
+        "whom we set aside is forgotten": ("* customers / all_customers as surprise", "as surprise"),
+    },
     "full_speed_new_account": {
         "age does not matter": (
             "<= accounts.created_at + to_days($young_days::integer)",
@@ -109,13 +124,13 @@ MACROS: Final[Mapping[str, tuple[str, str, str, tuple[str, ...]]]] = {
         "macro_active_accounts",
         "            organisation,\n            if(",
         "            if(",
-        ("shared_prompt",),
+        ("shared_prompt", "known_set_in_shards"),
     ),
     "one payment for a mail domain is no customer": (
         "macro_active_accounts",
         "                payment_hash is not null\n",
         "                false\n",
-        ("shared_prompt",),
+        ("shared_prompt", "known_set_in_shards"),
     ),
 }
 _EACH: Final = [(rule_id, name) for rule_id, mutants in MUTANTS.items() for name in mutants]
