@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.evaluate import seed_list
-from pipeline.cli.options import ConfigOption, JsonOption, need_file, settings
+from pipeline.cli.evaluate import own_traffic, seed_list
+from pipeline.cli.options import ConfigOption, JsonOption, settings
 from pipeline.errors import UsageError
 
 
@@ -28,7 +28,7 @@ def calibrate(  # noqa: PLR0917 - typer takes options by name
     facts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Facts about its accounts, as `accounts import` takes.")
     ] = None,
-    seeds: Annotated[str | None, typer.Option(metavar="N-M", help="Seeds of simulated worlds; else 101-120.")] = None,
+    seeds: Annotated[str | None, typer.Option(metavar="N-M", help="Seeds of simulated worlds; else 101-116.")] = None,
     accounts: Annotated[int | None, typer.Option(min=1, help="Accounts a world; else 5,000.")] = None,
     prompts: Annotated[Path | None, typer.Option(metavar="DIR", help="Real prompts instead of built-in ones.")] = None,
     traces: Annotated[Path | None, typer.Option(metavar="DIR", help="Real timings instead of built-in ones.")] = None,
@@ -43,8 +43,7 @@ def calibrate(  # noqa: PLR0917 - typer takes options by name
 
     Example: stillwatch calibrate --benign monday.ndjson --facts accounts.ndjson --out reference.json
     """
-    from pipeline.clock import SystemClock  # noqa: PLC0415 - help stays quick
-    from pipeline.detect.reference import write_reference  # noqa: PLC0415
+    from pipeline.detect.reference import write_reference  # noqa: PLC0415 - help stays quick
     from pipeline.evaluate import calibrate as measure  # noqa: PLC0415
 
     chosen = settings(ctx, config)
@@ -53,19 +52,11 @@ def calibrate(  # noqa: PLR0917 - typer takes options by name
             raise UsageError(
                 "--benign takes your traffic as it is", next_step="leave --seeds, --accounts, --prompts, --traces"
             )
-        from pipeline.evaluate.own import read_own  # noqa: PLC0415
-        from pipeline.store.accounts import read_accounts  # noqa: PLC0415
-
-        for file in benign:
-            need_file(file, next_step="name files that analyze reads")
-        known = None if facts is None else read_accounts(need_file(facts, next_step="name a file of facts"))
-        own = read_own(benign, known, chosen, now=SystemClock().now())
-        typer.echo(f"read {own.events.height} events; {own.refused} items refused", err=True)
-        reference = measure.calibrate_own(own, chosen)
+        reference = measure.calibrate_own(own_traffic(benign, facts, chosen), chosen)
     elif facts is not None:
         raise UsageError("--facts are about the accounts of --benign", next_step="add --benign FILE")
     else:
-        what = measure.Worlds(tuple(seed_list(seeds or "101-120")), accounts=accounts, prompts=prompts, traces=traces)
+        what = measure.Worlds(tuple(seed_list(seeds or "101-116")), accounts=accounts, prompts=prompts, traces=traces)
         reference = measure.calibrate(
             what,
             chosen,
@@ -86,6 +77,7 @@ def calibrate(  # noqa: PLR0917 - typer takes options by name
     if as_json:
         typer.echo(json.dumps(measured))
         return
+    typer.echo(f"measured on {reference.about}")
     for row in measured:
         typer.echo(
             "{population}: {accounts} accounts in {worlds} worlds, highest score {highest_score:.3f}, "

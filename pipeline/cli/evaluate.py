@@ -12,6 +12,10 @@ from pipeline.cli.options import ConfigOption, need_file, settings
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.config import Settings
+    from pipeline.evaluate.own import Own
     from pipeline.evaluate.score import RunScore
 
 
@@ -86,14 +90,9 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
             raise UsageError(
                 "--benign takes your traffic as it is", next_step="leave --knowledge, --accounts, --prompts, --traces"
             )
-        from pipeline.evaluate.own import evaluate_own, planting, read_own  # noqa: PLC0415
-        from pipeline.store.accounts import read_accounts  # noqa: PLC0415
+        from pipeline.evaluate.own import evaluate_own, planting  # noqa: PLC0415
 
-        for file in benign:
-            need_file(file, next_step="name files that analyze reads")
-        known = None if facts is None else read_accounts(need_file(facts, next_step="name a file of facts"))
-        own = read_own(benign, known, chosen, now=SystemClock().now())
-        typer.echo(f"read {own.events.height} events; {own.refused} items refused", err=True)
+        own = own_traffic(benign, facts, chosen)
         shapes = planting(what.scenarios)
         worlds = 1 + len(shapes) * len(what.seeds)
         result = evaluate_own(own, shapes, what.seeds, chosen, progress=tell)
@@ -118,6 +117,20 @@ def _in_short(score: RunScore) -> str:
     return (
         f"{score.scenario}, {score.knowledge}, seed {score.seed}: {named}, {score.falsely_named} benign accounts named"
     )
+
+
+def own_traffic(benign: Sequence[Path], facts: Path | None, chosen: Settings) -> Own:
+    """Files of one's own, taken as benign; says how much was read. Raises UsageError, InputNotFoundError."""
+    from pipeline.clock import SystemClock  # noqa: PLC0415 - help stays quick
+    from pipeline.evaluate.own import read_own  # noqa: PLC0415
+    from pipeline.store.accounts import read_accounts  # noqa: PLC0415
+
+    for file in benign:
+        need_file(file, next_step="name files that analyze reads")
+    known = None if facts is None else read_accounts(need_file(facts, next_step="name a file of facts"))
+    own = read_own(benign, known, chosen, now=SystemClock().now())
+    typer.echo(f"read {own.events.height} events; {own.refused} items refused", err=True)
+    return own
 
 
 def seed_list(text: str) -> list[int]:

@@ -135,7 +135,10 @@ class Detector:
             # Whole minutes: whoever looked once more in between, at nothing new, would have counted other accounts.
             until = floor_to(watermark, timedelta(minutes=1))
             basis = Basis(known_of_text(tx, until), self._digest)
-            campaigns = self._judge(tx, touched, basis, count_tests(tx, until))
+            last = last_naming(tx)
+            campaigns = self._judge(
+                tx, touched, basis, tests=count_tests(tx, until), before=None if last is None else last[1]
+            )
         return DetectionResult(watermark, done, failed, frozenset(touched), campaigns)
 
     def judge(self, tx: WriteTx, accounts: Collection[str]) -> tuple[str, ...]:
@@ -143,14 +146,15 @@ class Detector:
         last = last_naming(tx)
         if last is None:
             return ()  # nothing was ever looked at
-        tests, basis = last
-        return self._judge(tx, accounts, Basis(basis.knowledge, self._digest), tests)
+        tests, before = last
+        return self._judge(tx, accounts, Basis(before.knowledge, self._digest), tests=tests, before=before)
 
-    def _judge(self, tx: WriteTx, accounts: Collection[str], basis: Basis, tests: int) -> tuple[str, ...]:
+    def _judge(
+        self, tx: WriteTx, accounts: Collection[str], basis: Basis, *, tests: int, before: Basis | None
+    ) -> tuple[str, ...]:
         now = self.clock.now()
-        last = last_naming(tx)
         concerned = set(accounts)
-        if last is None or last[1] != basis:
+        if before != basis:  # e-values of what was found before came from something else
             concerned |= _found(tx)
         if concerned:
             update_findings(tx, concerned, knowledge=basis.knowledge, reference=self.reference, now=now)

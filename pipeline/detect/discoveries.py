@@ -21,12 +21,17 @@ FEWEST: Final = 1000  # a store with fewer accounts is judged as strictly: what 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What it takes. ``tests``: m. ``needed``: the e-value that names; None: nobody reaches what it would take."""
+    """What it takes. ``tests``: m. ``least``: the smallest e-value that is named; None: nobody is."""
 
     tests: int
     rate: float
     named: int
-    needed: float | None
+    least: float | None
+
+    @property
+    def needed(self) -> float | None:
+        """From which e-value on accounts are named, as anybody computes it; None: nobody is."""
+        return self.tests / (self.rate * self.named) if self.named else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +85,25 @@ def choose(tx: Tx, *, tests: int, rate: float) -> Naming:
             where dimension = 'account' and cleared_reason is null and e_value is not null
         )
 
-        select max(place) from ranked where e_value * $rate * place >= $tests
+        select
+            coalesce(max(place), 0),
+            arg_max(e_value, place)
+        from ranked
+        where e_value * $rate * place >= $tests
         """,
         {"rate": rate, "tests": tests},
     ).fetchone()
-    named = int(row[0] or 0) if row else 0
-    return Naming(tests, rate, named, tests / (rate * named) if named else None)
+    assert row is not None
+    return Naming(tests, rate, int(row[0]), row[1])
 
 
 def apply_naming(tx: WriteTx, naming: Naming, basis: Basis, now: datetime) -> frozenset[str]:
     """Name whom it takes, and nobody else; keep what it took. Return the accounts of which that changed."""
-    where = {"needed": naming.needed}
-    decided = """
-        dimension = 'account' and named <> coalesce(cleared_reason is null and e_value >= $needed, false)
-    """
-    changed = tx.execute(f"select entity_id from finding where {decided}", where).fetchall()  # noqa: S608 - constant
+    changed = tx.execute(
+        "select entity_id from finding where dimension = 'account' "
+        "and named <> coalesce(cleared_reason is null and e_value >= $least, false)",
+        {"least": naming.least},
+    ).fetchall()
     if changed:
         tx.execute(
             "update finding set named = not named, updated_at = $now where dimension = 'account' and entity_id in "
@@ -111,8 +120,8 @@ def apply_naming(tx: WriteTx, naming: Naming, basis: Basis, now: datetime) -> fr
             "named": naming.named,
             "knowledge": basis.knowledge,
             "reference": basis.reference,
+            "needed": naming.needed,
             "now": now,
-            **where,
         },
     )
     return frozenset(row[0] for row in changed)

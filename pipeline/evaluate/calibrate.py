@@ -34,6 +34,7 @@ from pipeline.errors import UsageError
 from pipeline.evaluate.knowledge import at_level
 from pipeline.evaluate.own import Own, planted
 from pipeline.evaluate.run import MOST_PROCESSES, quiet, written
+from pipeline.fingerprint.hashing import hash_text
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
 from pipeline.simulate import DEFAULT_START, Simulation, plan
@@ -55,8 +56,16 @@ select
         when accounts.created_at > coalesce(findings.first_seen, accounts.first_seen) - to_days($young_days::integer)
             then 'young'
         else 'any'
-    end as population
+    end as population,
+    coalesce(spoken.group_key, accounts.account_id) as together
 from accounts
+left join (
+    select
+        account_id,
+        arg_max(group_key, (strength, group_key)) as group_key
+    from signals
+    group by account_id
+) as spoken on accounts.account_id = spoken.account_id
 left join findings on accounts.account_id = findings.entity_id and findings.dimension = 'account'
 where accounts.events > 0
 """
@@ -65,7 +74,10 @@ _SIGNALS: Final = "select account_id, rule_id, max(strength) as strength from si
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One world. ``accounts``: account_id, score, population. ``signals``: account_id, rule_id, strength."""
+    """One world. ``signals``: account_id, rule_id, strength. ``accounts``: account_id, score, population, together.
+
+    ``together`` is the same of accounts that score for the same thing: a tool, a client.
+    """
 
     accounts: pl.DataFrame
     signals: pl.DataFrame
@@ -113,6 +125,8 @@ def calibrate(
 def calibrate_own(own: Own, settings: Settings) -> Reference:
     """Observe one's own traffic, taken as benign. Its accounts are dealt to ten parts that stand for worlds.
 
+    A population that is not in each part is left out, and ``about`` says so: nobody of it can be named by this.
+
     Raises:
         UsageError: there are too few accounts.
     """
@@ -125,7 +139,12 @@ def calibrate_own(own: Own, settings: Settings) -> Reference:
     runs = [_observe(simulation, settings, None)]
     if own.facts.height:
         runs.append(_observe(replace(simulation, accounts=FACTS.to_frame()), settings, None))
-    return summarise([part for run in runs for part in _dealt(run)], settings, "own traffic, taken as benign")
+    parts = [part for run in runs for part in _dealt(run)]
+    spread = pl.concat([part.accounts.select("population").unique() for part in parts])["population"].value_counts()
+    few = spread.filter(pl.col("count") < FEWEST_WORLDS)["population"].sort().to_list()
+    known = [replace(part, accounts=part.accounts.filter(~pl.col("population").is_in(few))) for part in parts]
+    about = "own traffic, taken as benign" + (f"; too few accounts for {', '.join(few)}" if few else "")
+    return summarise(known, settings, about)
 
 
 def summarise(worlds: Iterable[Observed], settings: Settings, about: str) -> Reference:
@@ -221,11 +240,14 @@ def _observe(simulation: Simulation, settings: Settings, knowledge: Knowledge | 
         pl.concat([signals for _, signals in looks]).group_by("account_id", "rule_id").agg(pl.col("strength").max())
     )
     return Observed(
-        last.drop("score").join(highest, on="account_id").select("account_id", "score", "population"), strongest
+        last.drop("score").join(highest, on="account_id").select("account_id", "score", "population", "together"),
+        strongest,
     )
 
 
 def _dealt(run: Observed) -> Iterator[Observed]:
-    part = (pl.col("account_id").hash(seed=0) % FEWEST_WORLDS).alias("part")
-    for number in range(FEWEST_WORLDS):
-        yield Observed(run.accounts.filter(part == number), run.signals.filter(part == number))
+    """Whoever scores for the same thing stays together, as in worlds: else all parts would look alike."""
+    number = hash_text(run.accounts["together"]) % FEWEST_WORLDS
+    for part in range(FEWEST_WORLDS):
+        accounts = run.accounts.filter(number == part)
+        yield Observed(accounts, run.signals.join(accounts, on="account_id", how="semi"))

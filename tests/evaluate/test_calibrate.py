@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -11,7 +12,15 @@ import pytest
 from pipeline.config import Settings
 from pipeline.detect.reference import grown
 from pipeline.errors import UsageError
-from pipeline.evaluate.calibrate import FEWEST_WORLDS, Observed, Worlds, calibrate, calibrate_own, summarise
+from pipeline.evaluate.calibrate import (
+    FEWEST_WORLDS,
+    Observed,
+    Worlds,
+    _dealt,
+    calibrate,
+    calibrate_own,
+    summarise,
+)
 from pipeline.evaluate.own import Own
 from pipeline.evaluate.told import decoded, told
 from pipeline.rules import load_rules
@@ -79,9 +88,13 @@ def test_too_few_worlds_are_refused_before_they_are_run() -> None:
         summarise(few, Settings(), "test")
 
 
-def test_own_traffic_makes_a_reference_with_facts_and_without() -> None:
+@pytest.fixture(scope="module")
+def own() -> Own:
     simulation = plan("quiet", seed=4, accounts=2400, duration=timedelta(hours=3))
-    own = Own(told(decoded(simulation.events, now=DEFAULT_START + timedelta(days=1))), simulation.accounts, 0)
+    return Own(told(decoded(simulation.events, now=DEFAULT_START + timedelta(days=1))), simulation.accounts, 0)
+
+
+def test_own_traffic_makes_a_reference_with_facts_and_without(own: Own) -> None:
     reference = calibrate_own(own, Settings())
     assert set(reference.populations) == {"full/young", "full/any", "full/unknown"}
     seen = own.events["account_id"].n_unique()
@@ -91,3 +104,29 @@ def test_own_traffic_makes_a_reference_with_facts_and_without() -> None:
     without = Own(own.events.filter(some), FACTS.to_frame(), 0)
     with pytest.raises(UsageError, match="too few to compare"):
         calibrate_own(without, Settings())
+
+
+def test_who_scores_for_the_same_thing_stays_in_one_part_and_every_account_is_in_one() -> None:
+    ids = [f"a{number}" for number in range(200)]
+    accounts = pl.DataFrame({"account_id": ids}).with_columns(
+        pl.lit(0.5).alias("score"),
+        pl.lit("full/any").alias("population"),
+        pl.when(pl.int_range(pl.len()) < 40).then(pl.lit("client:x")).otherwise("account_id").alias("together"),
+    )
+    signals = accounts.select("account_id", pl.lit("shared_client").alias("rule_id"), pl.lit(0.5).alias("strength"))
+    parts = list(_dealt(Observed(accounts, signals)))
+    assert sorted(pl.concat([part.accounts for part in parts])["account_id"]) == sorted(ids)
+    assert [part.signals.height for part in parts] == [part.accounts.height for part in parts]
+    assert len([part for part in parts if part.accounts["together"].is_in(["client:x"]).any()]) == 1
+    assert all(part.accounts.height for part in parts)
+
+
+def test_a_population_of_one_s_own_that_is_too_small_is_left_out_and_named(own: Own) -> None:
+    # Of five accounts only is the age known.
+    five = own.events["account_id"].unique().sort()[:5]
+    reference = calibrate_own(
+        replace(own, facts=own.facts.filter(pl.col("account_id").is_in(five.implode()))), Settings()
+    )
+    assert "full/unknown" in reference.populations
+    assert "full/young" not in reference.populations
+    assert "too few accounts for" in reference.about
