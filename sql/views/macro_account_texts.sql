@@ -4,35 +4,9 @@
 create or replace macro account_texts(window_begin, window_end) as table
     with
     said as (
-        select
-            hour,
-            source_id,
-            target_kind,
-            target_id,
-            events,
-            first_seen,
-            last_seen
-        from link_hour
-        where
-            hour >= date_trunc('hour', window_begin::timestamptz)
-            and hour < window_end::timestamptz
-            and source_kind = 'account'
-            and target_kind in ('template', 'system_prompt', 'fragment')
-        union all
-        select
-            hour,
-            source_id,
-            target_kind,
-            target_id,
-            events,
-            first_seen,
-            last_seen
-        from link_delta
-        where
-            hour >= date_trunc('hour', window_begin::timestamptz)
-            and hour < window_end::timestamptz
-            and source_kind = 'account'
-            and target_kind in ('template', 'system_prompt', 'fragment')
+        select *
+        from link_rows(window_begin, window_end)
+        where target_kind in ('template', 'system_prompt', 'fragment')
     ),
 
     full_hour as (

@@ -15,38 +15,9 @@ create or replace macro corpus_sightings(window_begin, window_end) as table
             said.events,
             said.first_seen,
             said.last_seen
-        from (
-            select
-                hour,
-                source_id,
-                target_kind,
-                target_id,
-                events,
-                first_seen,
-                last_seen
-            from link_hour
-            where
-                hour >= date_trunc('hour', window_begin::timestamptz)
-                and hour < window_end::timestamptz
-                and source_kind = 'account'
-                and target_kind in ('template', 'fragment')
-            union all
-            select
-                hour,
-                source_id,
-                target_kind,
-                target_id,
-                events,
-                first_seen,
-                last_seen
-            from link_delta
-            where
-                hour >= date_trunc('hour', window_begin::timestamptz)
-                and hour < window_end::timestamptz
-                and source_kind = 'account'
-                and target_kind in ('template', 'fragment')
-        ) as said
+        from link_rows(window_begin, window_end) as said
         inner join corpus_mark as mark on said.target_id = mark.thing_id and said.target_kind = mark.kind
+        where said.target_kind in ('template', 'fragment')
     ),
 
     visited as (
@@ -63,30 +34,9 @@ create or replace macro corpus_sightings(window_begin, window_end) as table
             said.source_id,
             said.hour,
             list_sort(list(distinct said.target_id))[64] as last_kept
-        from (
-            select
-                hour,
-                source_id,
-                target_id
-            from link_hour
-            where
-                hour >= date_trunc('hour', window_begin::timestamptz)
-                and hour < window_end::timestamptz
-                and source_kind = 'account'
-                and target_kind = 'fragment'
-            union all
-            select
-                hour,
-                source_id,
-                target_id
-            from link_delta
-            where
-                hour >= date_trunc('hour', window_begin::timestamptz)
-                and hour < window_end::timestamptz
-                and source_kind = 'account'
-                and target_kind = 'fragment'
-        ) as said
+        from link_rows(window_begin, window_end) as said
         inner join visited on said.source_id = visited.source_id and said.hour = visited.hour
+        where said.target_kind = 'fragment'
         group by said.source_id, said.hour
     ),
 

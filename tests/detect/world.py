@@ -37,6 +37,7 @@ _MACROS = (
     "macro_request_kinds",
     "macro_network_place",
     "macro_active_accounts",
+    "macro_link_rows",
     "macro_account_texts",
     "corpora",
     "macro_corpus_sightings",
