@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import product
 from math import sqrt
@@ -43,6 +43,7 @@ from pipeline.simulate.population import FACTS
 QUIET: Final = "quiet"  # the scenario of benign customers alone
 STEP: Final = timedelta(hours=12)  # of event time between looks; of what is seen in between the highest counts
 FEWEST_WORLDS: Final = 10
+SHORTEST: Final = timedelta(hours=23)  # of one's own traffic: a day's file may begin and end with a quiet half hour
 _SURE: Final = NormalDist().inv_cdf(0.99)
 # None of W worlds was beyond the highest; so with 95 % no more than 3/W are (the rule of three), and such a world is
 # taken to be twice as high. Benign groups that rise together are rare: the mean over a dozen worlds mostly lacks them.
@@ -128,8 +129,16 @@ def calibrate_own(own: Own, settings: Settings) -> Reference:
     A population that is not in each part is left out, and ``about`` says so: nobody of it can be named by this.
 
     Raises:
-        UsageError: there are too few accounts.
+        UsageError: there are too few accounts, or it covers less than a day: rules look at two.
     """
+    first, last = own.events["timestamp"].min(), own.events["timestamp"].max()
+    assert isinstance(first, datetime)
+    assert isinstance(last, datetime)
+    if last - first < SHORTEST:
+        raise UsageError(
+            f"{(last - first) / timedelta(hours=1):.1f} hours of traffic say little: rules look at two days",
+            next_step="name files of a day or more",
+        )
     if own.events["account_id"].n_unique() < 100 * FEWEST_WORLDS:
         raise UsageError(
             f"{own.events['account_id'].n_unique()} accounts are too few to compare anybody with",
@@ -143,7 +152,9 @@ def calibrate_own(own: Own, settings: Settings) -> Reference:
     spread = pl.concat([part.accounts.select("population").unique() for part in parts])["population"].value_counts()
     few = spread.filter(pl.col("count") < FEWEST_WORLDS)["population"].sort().to_list()
     known = [replace(part, accounts=part.accounts.filter(~pl.col("population").is_in(few))) for part in parts]
-    about = "own traffic, taken as benign" + (f"; too few accounts for {', '.join(few)}" if few else "")
+    about = f"{(last - first) / timedelta(days=1):.1f} days of own traffic, taken as benign" + (
+        f"; too few accounts for {', '.join(few)}" if few else ""
+    )
     return summarise(known, settings, about)
 
 

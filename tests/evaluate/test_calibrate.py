@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -90,8 +90,8 @@ def test_too_few_worlds_are_refused_before_they_are_run() -> None:
 
 @pytest.fixture(scope="module")
 def own() -> Own:
-    simulation = plan("quiet", seed=4, accounts=2400, duration=timedelta(hours=3))
-    return Own(told(decoded(simulation.events, now=DEFAULT_START + timedelta(days=1))), simulation.accounts, 0)
+    simulation = plan("quiet", seed=4, accounts=1300, duration=timedelta(hours=24))
+    return Own(told(decoded(simulation.events, now=DEFAULT_START + timedelta(days=2))), simulation.accounts, 0)
 
 
 def test_own_traffic_makes_a_reference_with_facts_and_without(own: Own) -> None:
@@ -104,6 +104,11 @@ def test_own_traffic_makes_a_reference_with_facts_and_without(own: Own) -> None:
     without = Own(own.events.filter(some), FACTS.to_frame(), 0)
     with pytest.raises(UsageError, match="too few to compare"):
         calibrate_own(without, Settings())
+    begin = own.events["timestamp"].min()
+    assert isinstance(begin, datetime)
+    morning = replace(own, events=own.events.filter(pl.col("timestamp") < begin + timedelta(hours=3)))
+    with pytest.raises(UsageError, match=r"(2|3)\.\d hours of traffic say little"):
+        calibrate_own(morning, Settings())
 
 
 def test_who_scores_for_the_same_thing_stays_in_one_part_and_every_account_is_in_one() -> None:
