@@ -15,6 +15,8 @@ from kafka import KafkaConsumer
 from kafka.consumer.fetcher import Fetcher, IsolationLevel
 from kafka.errors import CorruptRecordError, UnsupportedCodecError
 
+from pipeline.ingest.membership import Membership
+
 FORMAT_WITH_TRANSACTIONS: Final = 2  # of record batches, since Kafka 0.11
 
 
@@ -28,6 +30,8 @@ class CompiledConsumer(KafkaConsumer):  # type: ignore[misc] # kafka-python publ
         super().__init__(**options)
         # What its fetcher makes of each fetched partition; no public option names it (a test does).
         self._fetcher.PartitionRecords = _CompiledRecords
+        # The constructor makes it, and takes no class for it.
+        self._coordinator.__class__ = Membership
 
 
 class _CompiledRecords(Fetcher.PartitionRecords):  # type: ignore[misc]

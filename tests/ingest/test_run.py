@@ -104,41 +104,58 @@ def test_what_waits_for_its_trace_is_not_committed_and_comes_with_the_next_poll(
     assert running.metrics.value("ingest_messages") == 4
 
 
+class Stubborn:
+    """Holds all until told otherwise."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.decoder = Decoder(settings)
+        self.release = False
+        self.most_bytes = 0
+        self.held: dict[int, int] = {}  # rows by partition, as last seen
+
+    def decode(self, raw: pl.DataFrame, *, now: datetime, hold_after: float | None = None) -> Decoded:
+        del hold_after
+        self.most_bytes = max(self.most_bytes, int(raw["value"].bin.size().sum()))
+        self.held = dict(raw.group_by("partition").len().iter_rows())
+        if self.release:
+            return self.decoder.decode(raw, now=now)
+        empty = self.decoder.decode(raw.clear(), now=now)
+        first = raw.group_by("topic", "partition").agg(pl.col("offset").min())
+        return Decoded(
+            empty.events, empty.dead, 0, {(topic, partition): offset for topic, partition, offset in first.iter_rows()}
+        )
+
+
 @pytest.mark.broker
 def test_partitions_pause_when_the_buffer_is_full_and_resume(broker: HasBootstrap, tmp_path: Path) -> None:
-    class Stubborn:
-        """Holds all until told otherwise."""
-
-        def __init__(self, settings: Settings) -> None:
-            self.decoder = Decoder(settings)
-            self.release = False
-            self.most = 0
-
-        def decode(self, raw: pl.DataFrame, *, now: datetime, hold_after: float | None = None) -> Decoded:
-            del hold_after
-            self.most = max(self.most, int(raw["value"].bin.size().sum()))
-            if self.release:
-                return self.decoder.decode(raw, now=now)
-            empty = self.decoder.decode(raw.clear(), now=now)
-            held = {
-                (topic, partition): first
-                for topic, partition, first in raw.group_by("topic", "partition")
-                .agg(pl.col("offset").min())
-                .iter_rows()
-            }
-            return Decoded(empty.events, empty.dead, 0, held)
-
     with bench(broker.bootstrap, tmp_path, buffer_bytes=200_000) as made:
         stubborn = Stubborn(made.settings)
         made.send([event(number, endpoint="x" * 2000) for number in range(600)])  # 1.3 MB
         running = made.thread(decoder=stubborn)
         wait_until(lambda: running.metrics.value("ingest_paused_partitions") == 2)
         time.sleep(1)
-        assert stubborn.most < 600_000
+        assert stubborn.most_bytes < 600_000
         stubborn.release = True
         assert ids(made.events(600)) == expected(600)
         wait_until(lambda: running.metrics.value("ingest_paused_partitions") == 0)
         running.end()
+
+
+@pytest.mark.broker
+def test_what_is_held_is_read_again_when_its_partition_stays_over_a_rebalance(made: Bench) -> None:
+    holding = [Stubborn(made.settings), Stubborn(made.settings)]
+    for partition in (0, 1):
+        made.send((event(number) for number in range(partition * 50, partition * 50 + 50)), partition=partition)
+    running = [made.thread(decoder=holding[0])]
+    wait_until(lambda: holding[0].held == {0: 50, 1: 50})
+    running.append(made.thread(decoder=holding[1]))
+    wait_until(lambda: list(holding[1].held.values()) == [50])  # and the other partition stays with the first
+    for one in holding:
+        one.release = True
+    assert ids(made.events(100)) == expected(100)
+    for each in running:
+        each.end()
+    assert made.committed() == {0: 50, 1: 50}
 
 
 @pytest.mark.broker
