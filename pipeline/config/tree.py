@@ -111,6 +111,9 @@ class IngestSettings(Section):
         67_108_864, description="fetched and undecoded at most; past it partitions are paused"
     )
     drain_timeout_s: Seconds = 20.0
+    rejoin_after_s: Seconds = Field(
+        60.0, description="without a partition for so long, though one is free: the consumer is made anew"
+    )
 
 
 class WorkerSettings(Section):

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import polars as pl
 from kafka import ConsumerRebalanceListener
-from kafka.structs import TopicPartition
+from kafka.errors import KafkaError
+from kafka.structs import MemberState, TopicPartition
 
 from pipeline import logs
 from pipeline.broker import kafka_options
@@ -36,34 +37,29 @@ class Member:
     """
 
     def __init__(self, settings: Settings, clock: Clock, revoked: Callable[[Collection[Source]], None]) -> None:
+        self._settings = settings
         self._clock = clock
+        self._revoked = revoked
         self._limit_bytes = settings.ingest.buffer_bytes
         self._poll_records = settings.ingest.poll_records
         self._poll_timeout_ms = settings.ingest.poll_timeout_ms
         self._message_bytes = float(FIRST_GUESS_BYTES)
-        session_ms = int(settings.kafka.session_timeout_s * 1000)
-        self.consumer = CompiledConsumer(
-            **kafka_options(settings.kafka),
-            group_id=settings.ingest.group,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_poll_records=settings.ingest.poll_records,
-            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-            session_timeout_ms=session_ms,
-            heartbeat_interval_ms=max(100, min(1000, session_ms // 3)),
-            max_partition_fetch_bytes=min(PARTITION_FETCH_BYTES, self._limit_bytes),
-            fetch_max_bytes=self._limit_bytes,
-            fetch_min_bytes=GATHER_BYTES,
-            fetch_max_wait_ms=min(GATHER_MS, self._poll_timeout_ms),
-            allow_auto_create_topics=False,
-        )
-        self.consumer.subscribe([settings.topics.requests], listener=_Listener(revoked))
+        self.consumer = self._made()
 
     @property
     def paused(self) -> int:
         """Partitions that are paused."""
         return len(self.consumer.paused())
+
+    @property
+    def joined(self) -> bool:
+        """Whether it has gone through with joining the group."""
+        return bool(self.consumer.group_metadata().state == MemberState.STABLE)
+
+    @property
+    def working(self) -> bool:
+        """Whether it has partitions as a member that has joined."""
+        return self.joined and bool(self.consumer.assignment())
 
     def poll(self, held_bytes: int) -> pl.DataFrame:
         """Rows of RAW, at most about as many bytes as fit beside ``held_bytes``; empty when nothing came in time."""
@@ -91,9 +87,43 @@ class Member:
             else:
                 self.consumer.seek(source, committed)
 
+    def renew(self, timeout_s: float) -> None:
+        """Go on as another member, from what is committed; rows in hand are to be forgotten.
+
+        Raises:
+            KafkaError: no broker answers; the old consumer stays.
+        """
+        old, self.consumer = self.consumer, self._made()
+        try:
+            old.close(autocommit=False, timeout_ms=int(timeout_s * 1000))
+        except KafkaError as error:
+            log.warning("consumer_not_closed", error=type(error).__name__, detail=str(error)[:300])
+
     def close(self, timeout_s: float) -> None:
         """Leave the group; commits nothing."""
         self.consumer.close(autocommit=False, timeout_ms=int(timeout_s * 1000))
+
+    def _made(self) -> CompiledConsumer:
+        settings = self._settings
+        session_ms = int(settings.kafka.session_timeout_s * 1000)
+        consumer = CompiledConsumer(
+            **kafka_options(settings.kafka),
+            group_id=settings.ingest.group,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=settings.ingest.poll_records,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=max(100, min(1000, session_ms // 3)),
+            max_partition_fetch_bytes=min(PARTITION_FETCH_BYTES, self._limit_bytes),
+            fetch_max_bytes=self._limit_bytes,
+            fetch_min_bytes=GATHER_BYTES,
+            fetch_max_wait_ms=min(GATHER_MS, self._poll_timeout_ms),
+            allow_auto_create_topics=False,
+        )
+        consumer.subscribe([settings.topics.requests], listener=_Listener(self._revoked))
+        return consumer
 
     def _press(self, held_bytes: int) -> None:
         paused = self.consumer.paused()

@@ -7,13 +7,14 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaProducer
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from pipeline.broker import kafka_options
 from pipeline.config import Settings
 from pipeline.events.chain import CHAIN_HEADER, Numbering
 from pipeline.faults import hit
+from pipeline.ingest.consume import Member
 from pipeline.ingest.outbound import Message
 from pipeline.ingest.pending import Source
 
@@ -45,8 +46,8 @@ class Publisher(Protocol):
 class TransactionalPublisher:
     """Exactly once: messages and offsets in one Kafka transaction, fenced by the group's generation (KIP-447)."""
 
-    def __init__(self, settings: Settings, consumer: KafkaConsumer) -> None:
-        self._consumer = consumer
+    def __init__(self, settings: Settings, member: Member) -> None:
+        self._member = member
         self._options = _producer_options(settings) | {
             # Unique to the process: a second member never fences a live one. Zombies are fenced by the group.
             "transactional_id": f"{settings.ingest.group}-{os.getpid()}-{uuid.uuid4().hex[:12]}",
@@ -61,7 +62,7 @@ class TransactionalPublisher:
         producer.begin_transaction()
         _send(producer, messages, self._numbering)
         hit("ingest.produced")
-        producer.send_offsets_to_transaction(_committable(offsets), self._consumer.group_metadata())
+        producer.send_offsets_to_transaction(_committable(offsets), self._member.consumer.group_metadata())
         hit("ingest.offsets_sent")
         producer.commit_transaction()
         self._numbering.commit()
@@ -95,8 +96,8 @@ class TransactionalPublisher:
 class FlushingPublisher:
     """At least once, for a broker without transactions: confirmed first, committed then."""
 
-    def __init__(self, settings: Settings, consumer: KafkaConsumer) -> None:
-        self._consumer = consumer
+    def __init__(self, settings: Settings, member: Member) -> None:
+        self._member = member
         self._options = _producer_options(settings)
         self._producer: KafkaProducer | None = None
         self._numbering = Numbering()
@@ -109,7 +110,7 @@ class FlushingPublisher:
         self._numbering.commit()
         hit("ingest.produced")
         hit("ingest.offsets_sent")
-        self._consumer.commit(_committable(offsets))
+        self._member.consumer.commit(_committable(offsets))
         hit("ingest.committed")
 
     def reset(self) -> None:

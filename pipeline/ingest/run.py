@@ -12,17 +12,18 @@ import tenacity
 from kafka.errors import KafkaError
 
 from pipeline import logs
-from pipeline.broker import check_broker, ensure_topics, has_transactions
+from pipeline.broker import check_broker, ensure_topics, has_transactions, unheld
 from pipeline.broker.probe import unavailable
 from pipeline.clock import Clock
 from pipeline.config import Settings
-from pipeline.errors import StillwatchError
+from pipeline.errors import BrokerUnavailableError, StillwatchError
 from pipeline.events.schema import Decoded
 from pipeline.faults import hit
 from pipeline.ingest.consume import Member
 from pipeline.ingest.outbound import messages
 from pipeline.ingest.pending import Pending, Source, next_offsets, waiting
 from pipeline.ingest.publish import FlushingPublisher, Publisher, TransactionalPublisher
+from pipeline.ingest.watch import Watch
 from pipeline.metrics import Metrics
 
 HELD_EVERY_S: Final = 0.5  # rows that wait for a trace are decoded again no oftener than this
@@ -80,7 +81,8 @@ class Ingest:
         self._committed: dict[Source, int] = {}
         self.member = Member(settings, clock, self._forget)
         kind = TransactionalPublisher if transactions else FlushingPublisher
-        self._publisher: Publisher = kind(settings, self.member.consumer)
+        self._publisher: Publisher = kind(settings, self.member)
+        self._watch = Watch(settings.ingest.rejoin_after_s, clock)
 
     def step(self) -> None:
         """Poll and finish what came.
@@ -89,11 +91,14 @@ class Ingest:
             KafkaError: nothing of the round counts; call ``failed``, then step again.
         """
         if self._failed:
-            self._publisher.reset()
-            self._pending.clear()
-            self._committed.clear()
+            self._begin_again()
             self.member.rewind()
-            self._failed = self._held = False
+            self._failed = False
+        if self._watch.overdue(working=self.member.working) and self._forgotten():
+            log.warning("consumer_renewed", without_partitions_s=self._settings.ingest.rejoin_after_s)
+            self._begin_again()
+            self.member.renew(CLOSE_TIMEOUT_S)
+            self._metrics.count("ingest_consumers_renewed")
         self._pending.add(self.member.poll(self._pending.bytes))
         self._metrics.set("ingest_paused_partitions", self.member.paused)
         now_s = self._clock.monotonic()
@@ -111,6 +116,20 @@ class Ingest:
         """Leave the group and close the producer; rows in hand were not committed and go to the next member."""
         self._publisher.close()
         self.member.close(CLOSE_TIMEOUT_S)
+
+    def _begin_again(self) -> None:
+        self._publisher.reset()
+        self._pending.clear()
+        self._committed.clear()
+        self._held = False
+
+    def _forgotten(self) -> bool:
+        """Whether there is work that nobody in the group does. Blocks for seconds while no broker answers."""
+        try:
+            free = unheld(self._settings, self._settings.ingest.group, self._settings.topics.requests)
+        except BrokerUnavailableError:
+            return False
+        return not self.member.joined if free is None else bool(free)
 
     def _finish(self) -> None:
         raw = self._pending.raw
