@@ -27,6 +27,7 @@ ORDER = (
         "campaigns",
         "campaign_members",
         "campaign_keys",
+        "campaign_things",
         "merged_campaigns",
         "alerts",
         "alert_events",

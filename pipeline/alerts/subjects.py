@@ -77,7 +77,11 @@ def _campaigns(tx: Tx) -> list[Subject]:
             (
                 select list(campaign_member.account_id order by probability desc, account_id)[1:$shown]
                 from campaign_member
-                where campaign_member.campaign_id = campaign.campaign_id
+                inner join finding on campaign_member.account_id = finding.entity_id
+                where
+                    campaign_member.campaign_id = campaign.campaign_id
+                    and finding.dimension = 'account'
+                    and finding.named
             ) as shown
         from campaign
         where merged_into is null and named_accounts > 0

@@ -1,276 +1,317 @@
-"""Accounts acting as one: named accounts joined by what they share, under an identity that lasts.
+"""Accounts acting as one: the graph of what is stored, its groups and their members, under identities that last.
 
-A campaign is a set of group keys (a template, a client, a network …). Two keys belong together when at least half of
-the named accounts of the smaller one have the other too; one account in common joins nothing. The identity comes from
-the first of the keys that it is found by, what it says before what it comes through, and is kept with all keys that
-join later; when two campaigns turn out to be one, the older identity stays and the younger says into what it was
-merged.
+Which campaigns there are, what they share and who belongs to them is a function of what is stored: every look computes
+all of it anew (``graph``, ``membership``) and writes what changed. Only the identities depend on what was found before
+(``identity``).
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
+from pipeline.detect.graph import Group, find_groups
+from pipeline.detect.holders import Holders, keep_holders, read_holders
+from pipeline.detect.identity import Placed, Stored, place
+from pipeline.detect.membership import Membership, find_members
+from pipeline.detect.population import keep_populations
 from pipeline.detect.tables import WriteTx
 from pipeline.rules.run import Tx
 
-MIN_NAMED: Final = 3
-MEMBER_AT: Final = 0.5
-_OVERLAP: Final = 0.5
-_SAID: Final = ("system_prompt", "template", "fragment", "reasoning_blob")
-
-_EDGES: Final = """
-select
-    signal.account_id,
-    signal.group_key,
-    min(signal.first_seen) as first_seen,
-    max(signal.last_seen) as last_seen,
-    any_value(finding.score) as score,
-    any_value(finding.named) as named
-from signal
-inner join finding on signal.account_id = finding.entity_id and finding.dimension = 'account'
-where
-    signal.group_key in (select unnest($keys::varchar[]))
-    and finding.score >= $member_at
-    and finding.cleared_reason is null
-group by signal.account_id, signal.group_key
-order by signal.account_id, signal.group_key
-"""
+_UTC: Final = pl.Datetime("us", "UTC")
+LIKELY: Final = 0.5  # from which probability on an account that is not named is counted to the campaign
+_MEMBER: Final = ("campaign_id", "account_id", "probability", "first_seen", "last_seen", "shared")
+_THING: Final = (
+    "campaign_id",
+    "thing",
+    "kind",
+    "joins",
+    "named_accounts",
+    "unrelated",
+    "everyone",
+    "weight",
+    "weight_missing",
+)
+_ROW: Final = ("score", "accounts", "named_accounts", "prior_odds", "first_seen", "last_seen")
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Keys that belong together and the campaign they stand for."""
+class Now:
+    """All campaigns as they should stand: a row each, its keys, its things, its members."""
 
-    campaign_id: str
-    keys: tuple[str, ...]
-    merged: tuple[str, ...] = ()
-
-
-def new_campaign_id(key: str) -> str:
-    """The identity that a campaign gets from its first key."""
-    return "cmp_" + hashlib.sha256(key.encode()).hexdigest()[:12]
+    placed: Sequence[Placed]
+    campaigns: pl.DataFrame
+    keys: pl.DataFrame
+    things: pl.DataFrame
+    members: pl.DataFrame
 
 
-def group_keys(edges: pl.DataFrame, known: Mapping[str, str], ages: Mapping[str, datetime]) -> list[Group]:
-    """Which keys belong together.
+def update_campaigns(tx: WriteTx, accounts: Collection[str], *, tests: int, now: datetime) -> tuple[str, ...]:
+    """Bring campaigns in line with signals and findings; return those that were written anew.
 
     Args:
-        edges: account_id, group_key, named, first_seen; a row an account and key.
-        known: campaign of each key that already has one.
-        ages: when each known campaign was created.
+        tx: the open transaction.
+        accounts: whose signals or findings changed.
+        tests: how many accounts could have been named.
+        now: wall time.
     """
-    named = edges.filter("named")
-    sizes: dict[str, int] = dict(named.group_by("group_key").len().filter(pl.col("len") >= MIN_NAMED).iter_rows())
-    keys = sorted(sizes.keys() | known.keys())
-    parent = {key: key for key in keys}
-
-    def root(key: str) -> str:
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    for first, second in _joined(named, sizes, known):
-        parent[max(root(first), root(second))] = min(root(first), root(second))
-    components: dict[str, list[str]] = {}
-    for key in keys:
-        components.setdefault(root(key), []).append(key)
-    groups = []
-    for members in components.values():
-        ids = sorted({known[key] for key in members if key in known}, key=lambda item: (ages[item], item))
-        first = min(members, key=_rank)
-        groups.append(Group(ids[0] if ids else new_campaign_id(first), tuple(members), tuple(ids[1:])))
-    return groups
-
-
-def _rank(key: str) -> tuple[int, str]:
-    """What a campaign says comes before what it comes through: it is there from its first request on."""
-    kind = key.partition(":")[0]
-    return (_SAID.index(kind) if kind in _SAID else len(_SAID), key)
-
-
-def _joined(named: pl.DataFrame, sizes: Mapping[str, int], known: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    by_campaign: dict[str, str] = {}
-    for key, campaign in sorted(known.items()):
-        yield by_campaign.setdefault(campaign, key), key
-    qualified = named.filter(pl.col("group_key").is_in(list(sizes))).select("account_id", "group_key")
-    pairs = (
-        qualified.join(qualified, on="account_id", suffix="_other")
-        .filter(pl.col("group_key") < pl.col("group_key_other"))
-        .group_by("group_key", "group_key_other")
-        .len()
-    )
-    for first, second, both in pairs.iter_rows():
-        if both >= _OVERLAP * min(sizes[first], sizes[second]):
-            yield first, second
-
-
-def update_campaigns(tx: WriteTx, accounts: Collection[str], *, now: datetime) -> tuple[str, ...]:
-    """Write the campaigns that ``accounts`` have to do with anew; return their ids."""
-    keys = _affected_keys(tx, accounts)
-    if not keys:
+    keep_holders(tx, accounts)
+    stored = _stored(tx)
+    keep_populations(tx)
+    holders = read_holders(tx, tests)
+    if not stored and holders.things.is_empty():
         return ()
-    edges = tx.execute(_EDGES, {"keys": keys, "member_at": MEMBER_AT}).pl()
-    known: dict[str, str] = dict(
-        tx.execute(
-            "select group_key, campaign_id from campaign_key where group_key in (select unnest($keys::varchar[]))",
-            {"keys": keys},
-        ).fetchall()
+    groups = find_groups(holders.held, holders.things)
+    state = _state(
+        groups, place(groups, stored), find_members(groups, holders.held, holders.things, holders.facts, tests), holders
     )
-    ages: dict[str, datetime] = dict(
-        tx.execute(
-            "select campaign_id, created_at from campaign where campaign_id in (select unnest($ids::varchar[]))",
-            {"ids": sorted(set(known.values()))},
-        ).fetchall()
+    changed = _changed(tx, state, accounts)
+    if changed:
+        _write(tx, state, changed, now)
+    return tuple(sorted(changed))
+
+
+def _stored(tx: Tx) -> dict[str, Stored]:
+    keys = _lists(tx, "select campaign_id, list(group_key) from campaign_key group by campaign_id")
+    accounts = _lists(tx, "select campaign_id, list(account_id) from campaign_member group by campaign_id")
+    rows = tx.execute("select campaign_id, created_at, merged_into, first_key from campaign").fetchall()
+    return {
+        campaign: Stored(created_at, merged_into, first_key, keys.get(campaign, _NONE), accounts.get(campaign, _NONE))
+        for campaign, created_at, merged_into, first_key in rows
+    }
+
+
+_NONE: Final = frozenset[str]()
+
+
+def _lists(tx: Tx, sql: str) -> dict[str, frozenset[str]]:
+    return {campaign: frozenset(items) for campaign, items in tx.execute(sql).fetchall()}
+
+
+def _state(groups: Sequence[Group], placed: Sequence[Placed], found: Membership, holders: Holders) -> Now:
+    ids = pl.DataFrame(
+        {
+            "group": list(range(len(placed))),
+            "campaign_id": [one.campaign_id for one in placed],
+            "prior_odds": found.prior_odds,
+        },
+        schema={"group": pl.Int64(), "campaign_id": pl.String(), "prior_odds": pl.Float64()},
     )
-    groups = group_keys(edges, known, ages)
-    for group in groups:
-        _write(tx, group, edges, now)
-    return tuple(sorted(group.campaign_id for group in groups))
-
-
-def _affected_keys(tx: Tx, accounts: Collection[str]) -> list[str]:
-    rows = tx.execute(
-        """
-        with touched as (
-            select distinct unnest($accounts::varchar[]) as account_id
-        ),
-
-        shared as (
-            select distinct signal.group_key
-            from signal
-            inner join touched on signal.account_id = touched.account_id
-            where signal.group_key not like 'account:%'
-        ),
-
-        concerned as (
-            select campaign_key.campaign_id
-            from campaign_key
-            inner join shared on campaign_key.group_key = shared.group_key
-            union
-            select campaign_member.campaign_id
-            from campaign_member
-            inner join touched on campaign_member.account_id = touched.account_id
-        )
-
-        select group_key from shared
-        union
-        select campaign_key.group_key
-        from campaign_key
-        inner join concerned on campaign_key.campaign_id = concerned.campaign_id
-        order by group_key
-        """,
-        {"accounts": sorted(accounts)},
-    ).fetchall()
-    return [row[0] for row in rows]
-
-
-def _write(tx: WriteTx, group: Group, edges: pl.DataFrame, now: datetime) -> None:
-    ids = [group.campaign_id, *group.merged]
+    keys = pl.DataFrame(
+        {"campaign_id": [one.campaign_id for one in placed], "group_key": [list(group.keys) for group in groups]},
+        schema={"campaign_id": pl.String(), "group_key": pl.List(pl.String())},
+    ).explode("group_key")
+    seen = (
+        keys.join(holders.spans, on="group_key")
+        .group_by("campaign_id", "account_id")
+        .agg(pl.col("first_seen").min(), pl.col("last_seen").max())
+    )
     members = (
-        edges.filter(pl.col("group_key").is_in(group.keys))
-        .group_by("account_id")
+        found.members.join(ids, on="group")
+        .join(seen, on=["campaign_id", "account_id"])
+        .join(holders.graded, on="account_id")
+        .sort("campaign_id", "account_id")
+    )
+    campaigns = (
+        members.group_by("campaign_id", maintain_order=True)
         .agg(
-            pl.col("score").first().alias("probability"),
-            pl.col("named").first(),
+            ((pl.col("score") * pl.col("probability")).sum() / pl.col("probability").sum()).round(9).alias("score"),
+            pl.len().cast(pl.Int64).alias("accounts"),
+            pl.col("named").sum().cast(pl.Int64).alias("named_accounts"),
             pl.col("first_seen").min(),
             pl.col("last_seen").max(),
         )
-        .sort("account_id")
+        .join(ids, on="campaign_id")
     )
-    old = tx.execute(
-        "select account_id, min(joined_at) as joined_at from campaign_member "
-        "where campaign_id in (select unnest($ids::varchar[])) group by account_id",
-        {"ids": ids},
-    ).pl()
-    tx.execute("delete from campaign_member where campaign_id in (select unnest($ids::varchar[]))", {"ids": ids})
-    tx.execute(
-        "update finding set campaign_id = null where campaign_id in (select unnest($ids::varchar[]))", {"ids": ids}
-    )
-    tx.execute("delete from campaign_key where group_key in (select unnest($keys::varchar[]))", {"keys": [*group.keys]})
-    utc = pl.Datetime("us", "UTC")
-    tx.insert("campaign_key", pl.DataFrame({"group_key": group.keys, "campaign_id": group.campaign_id}))
-    if members.height:
-        tx.insert(
-            "campaign_member",
-            members.join(old, on="account_id", how="left").select(
-                pl.lit(group.campaign_id).alias("campaign_id"),
-                "account_id",
-                "probability",
-                "first_seen",
-                "last_seen",
-                pl.coalesce(pl.col("joined_at").cast(utc), pl.lit(now, dtype=utc)).alias("joined_at"),
-            ),
-        )
-        # An account may be in two campaigns; its finding shows the first by id, the same whatever came first.
-        tx.execute(
-            "update finding set campaign_id = least(coalesce(campaign_id, $id), $id) where dimension = 'account' "
-            "and entity_id in (select account_id from campaign_member where campaign_id = $id)",
-            {"id": group.campaign_id},
-        )
-    _write_campaign(tx, group, members, now)
+    things = found.things.join(ids, on="group").with_columns(pl.col("named_accounts").cast(pl.Int64))
+    return Now(placed, campaigns, keys, things.select(_THING), members.select(*_MEMBER, "named"))
 
 
-def _write_campaign(tx: WriteTx, group: Group, members: pl.DataFrame, now: datetime) -> None:
-    where = {"id": group.campaign_id}
-    old = tx.execute(
-        "select first_key, created_at, first_seen, last_seen from campaign where campaign_id = $id", where
-    ).fetchone()
-    first_key, created_at, first_seen, last_seen = old or (group.keys[0], now, None, None)
-    if members.height:
-        first_seen, last_seen = members["first_seen"].min(), members["last_seen"].max()
-    reasons = [
-        row[0]
-        for row in tx.execute(
-            "select arg_max(coalesce(group_reason, reason), (strength, account_id)) from signal "
-            "where group_key in (select unnest($keys::varchar[])) "
-            "and account_id in (select account_id from campaign_member where campaign_id = $id) "
-            "group by evidence order by max(strength) desc, evidence",
-            {"keys": [*group.keys], **where},
-        ).fetchall()
-    ]
-    score = float(members["probability"].mean() or 0.0) if members.height else 0.0  # type: ignore[arg-type]
-    named = int(members["named"].sum())
-    tx.execute("delete from campaign where campaign_id = $id", where)
-    tx.execute("delete from finding where finding_id = $id", where)
-    values = {
-        **where,
-        "first_key": first_key,
-        "score": score,
-        "accounts": members.height,
-        "named": named,
-        "reasons": reasons,
-        "first_seen": first_seen,
-        "last_seen": last_seen,
-        "created_at": created_at,
-        "now": now,
-    }
-    if first_seen is None:
-        return
-    tx.execute(
-        "insert into campaign (campaign_id, first_key, score, accounts, named_accounts, reasons, merged_into, "
-        "first_seen, last_seen, created_at, updated_at) values ($id, $first_key, $score, $accounts, $named, "
-        "$reasons::varchar[], null, $first_seen, $last_seen, $created_at, $now)",
-        values,
+def _changed(tx: Tx, state: Now, accounts: Collection[str]) -> set[str]:
+    """Campaigns that are not stored as they stand, and those that a member brought news to."""
+    changed = {other for one in state.placed for other in one.merged}
+    for new, sql in (
+        (
+            state.campaigns.select("campaign_id", *_ROW),
+            "select * from campaign where accounts > 0 and merged_into is null",
+        ),
+        (state.keys, "select campaign_id, group_key from campaign_key where current"),
+        (state.things, "select * from campaign_thing"),
+        (state.members.select(_MEMBER), "select * from campaign_member"),
+    ):
+        old = tx.execute(sql).pl().select(new.columns).cast(dict(new.schema))  # type: ignore[arg-type]
+        for one, other in ((new, old), (old, new)):
+            names = one.columns
+            changed |= set(one.join(other, on=names, how="anti", nulls_equal=True)["campaign_id"])
+    news = state.members.filter(pl.col("account_id").is_in(sorted(accounts)))
+    return changed | set(news["campaign_id"])
+
+
+def _write(tx: WriteTx, state: Now, changed: Collection[str], now: datetime) -> None:
+    ids = {"ids": sorted(changed)}
+    joined = _joined(tx, state.placed)
+    created = dict(tx.execute("select campaign_id, created_at from campaign").fetchall())
+    tx.execute("delete from campaign_member where campaign_id in (select unnest($ids::varchar[]))", ids)
+    tx.execute("delete from campaign_thing where campaign_id in (select unnest($ids::varchar[]))", ids)
+    mine = pl.col("campaign_id").is_in(ids["ids"])
+    keys = state.keys.filter(mine)
+    _write_keys(tx, state.placed, keys, ids)
+    tx.insert("campaign_thing", state.things.filter(mine))
+    members = state.members.filter(mine)
+    tx.insert(
+        "campaign_member",
+        members.join(joined, on=["campaign_id", "account_id"], how="left").select(
+            *_MEMBER, pl.coalesce(pl.col("joined_at").cast(_UTC), pl.lit(now, dtype=_UTC)).alias("joined_at")
+        ),
     )
-    tx.execute(
-        "insert into finding (finding_id, dimension, entity_id, campaign_id, score, named, cleared_reason, reasons, "
-        "first_seen, last_seen, created_at, updated_at) values ($id, 'campaign', $id, $id, $score, $named > 0, null, "
-        "$reasons::varchar[], $first_seen, $last_seen, $created_at, $now)",
-        {name: value for name, value in values.items() if name not in {"first_key", "accounts"}},
+    _write_rows(tx, state, ids, created, now)
+    _write_findings(tx)
+
+
+def _joined(tx: Tx, placed: Sequence[Placed]) -> pl.DataFrame:
+    """Since when each account is a member, of the campaign or of one that was merged into it."""
+    heirs = {other: one.campaign_id for one in placed for other in one.merged}
+    rows = tx.execute("select campaign_id, account_id, joined_at from campaign_member").pl()
+    return (
+        rows.with_columns(pl.col("campaign_id").replace(heirs))
+        .group_by("campaign_id", "account_id")
+        .agg(pl.col("joined_at").min())
     )
+
+
+def _write_keys(tx: WriteTx, placed: Sequence[Placed], keys: pl.DataFrame, ids: Mapping[str, Any]) -> None:
+    """A key leads to the campaign that it joins, else to the one that it joined last."""
+    for one in placed:
+        if one.merged:
+            tx.execute(
+                "update campaign_key set campaign_id = $id where campaign_id in (select unnest($merged::varchar[]))",
+                {"id": one.campaign_id, "merged": list(one.merged)},
+            )
+    tx.execute("update campaign_key set current = false where campaign_id in (select unnest($ids::varchar[]))", ids)
     tx.execute(
-        "update campaign set merged_into = $id, accounts = 0, named_accounts = 0, updated_at = $now "
-        "where campaign_id in (select unnest($merged::varchar[]))",
-        {**where, "now": now, "merged": [*group.merged]},
+        "delete from campaign_key where group_key in (select unnest($keys::varchar[]))",
+        {"keys": keys["group_key"].to_list()},
     )
+    tx.insert("campaign_key", keys.with_columns(pl.lit(value=True).alias("current")))
+
+
+def _write_rows(
+    tx: WriteTx, state: Now, ids: Mapping[str, Any], created: Mapping[str, datetime], now: datetime
+) -> None:
+    merged = {other: one.campaign_id for one in state.placed for other in one.merged}
+    tx.execute("delete from finding where finding_id in (select unnest($ids::varchar[]))", ids)
+    # What is no more keeps its row, without members.
     tx.execute(
-        "delete from finding where finding_id in (select unnest($merged::varchar[]))", {"merged": [*group.merged]}
+        "update campaign set accounts = 0, named_accounts = 0, updated_at = $now "
+        "where campaign_id in (select unnest($ids::varchar[]))",
+        {**ids, "now": now},
+    )
+    for campaign, heir in merged.items():
+        tx.execute("update campaign set merged_into = $heir where campaign_id = $id", {"heir": heir, "id": campaign})
+    reasons = _reasons(tx, ids)
+    rows = state.campaigns.filter(pl.col("campaign_id").is_in(ids["ids"]))
+    tx.execute(
+        "delete from campaign where campaign_id in (select unnest($ids::varchar[]))",
+        {"ids": rows["campaign_id"].to_list()},
+    )
+    first_keys = {one.campaign_id: one.first_key for one in state.placed}
+    utc = pl.lit(now, dtype=_UTC)
+    complete = rows.with_columns(
+        pl.col("campaign_id").replace_strict(first_keys, return_dtype=pl.String()).alias("first_key"),
+        pl.Series("created_at", [created.get(one, now) for one in rows["campaign_id"]], dtype=_UTC),
+        pl.Series("reasons", [reasons.get(one, []) for one in rows["campaign_id"]], dtype=pl.List(pl.String())),
+        utc.alias("updated_at"),
+    )
+    tx.insert(
+        "campaign",
+        complete.select(
+            *("campaign_id", "first_key", "score", "accounts", "named_accounts", "reasons"),
+            *("first_seen", "last_seen", "created_at", "updated_at", "prior_odds"),
+        ),
+    )
+    tx.insert(
+        "finding",
+        complete.select(
+            pl.col("campaign_id").alias("finding_id"),
+            pl.lit("campaign").alias("dimension"),
+            pl.col("campaign_id").alias("entity_id"),
+            "campaign_id",
+            "score",
+            (pl.col("named_accounts") > 0).alias("named"),
+            *("reasons", "first_seen", "last_seen", "created_at", "updated_at"),
+        ),
+    )
+
+
+def _reasons(tx: Tx, ids: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What the campaigns share: of each kind of evidence the strongest sentence, the strongest first."""
+    rows = tx.execute(
+        """
+        with told as (
+            select
+                campaign_key.campaign_id,
+                signal.evidence,
+                arg_max(
+                    coalesce(signal.group_reason, signal.reason),
+                    (signal.strength, signal.account_id, signal.rule_id, signal.group_key, signal.window_end)
+                ) as reason,
+                max(signal.strength) as strength
+            from signal
+            inner join campaign_key on signal.group_key = campaign_key.group_key and campaign_key.current
+            inner join campaign_member
+                on
+                    signal.account_id = campaign_member.account_id
+                    and campaign_key.campaign_id = campaign_member.campaign_id
+            where campaign_key.campaign_id in (select unnest($ids::varchar[]))
+            group by campaign_key.campaign_id, signal.evidence
+        )
+
+        select
+            campaign_id,
+            list(reason order by strength desc, evidence asc)
+        from told
+        group by campaign_id
+        """,
+        ids,
+    ).fetchall()
+    return dict(rows)
+
+
+def _write_findings(tx: WriteTx) -> None:
+    """An account may be in several campaigns; its finding shows the one that it most probably belongs to."""
+    tx.execute(
+        """
+        with wanted as (
+            select
+                campaign_member.account_id,
+                campaign_member.campaign_id
+            from campaign_member
+            inner join finding on campaign_member.account_id = finding.entity_id and finding.dimension = 'account'
+            inner join campaign on campaign_member.campaign_id = campaign.campaign_id
+            where finding.named or campaign_member.probability >= $likely
+            qualify
+                row_number() over (
+                    partition by campaign_member.account_id
+                    order by
+                        campaign_member.probability desc, campaign.named_accounts desc, campaign_member.campaign_id asc
+                ) = 1
+        )
+
+        update finding
+        set campaign_id = changed.campaign_id
+        from (
+            select
+                finding.finding_id,
+                wanted.campaign_id
+            from finding
+            left join wanted on finding.entity_id = wanted.account_id
+            where finding.dimension = 'account' and finding.campaign_id is distinct from wanted.campaign_id
+        ) as changed
+        where finding.finding_id = changed.finding_id
+        """,
+        {"likely": LIKELY},
     )

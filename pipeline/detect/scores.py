@@ -15,18 +15,13 @@ from typing import Final
 import polars as pl
 
 from pipeline.detect.reference import YOUNG_DAYS, Knowledge, Reference, e_values
-from pipeline.detect.tables import WriteTx
-from pipeline.rules.run import Tx
+from pipeline.detect.tables import WriteTx, touch
 
 _SCORES: Final = """
-with touched as (
-    select distinct unnest($accounts::varchar[]) as account_id
-),
-
-recent as (
+with recent as (
     select signal.*
     from signal
-    inner join touched on signal.account_id = touched.account_id
+    inner join touched_account on signal.account_id = touched_account.account_id
     qualify signal.window_end > max(signal.window_end) over (partition by signal.account_id) - interval 7 days
 ),
 
@@ -79,9 +74,10 @@ order by scored.account_id
 """
 
 
-def scores(tx: Tx, accounts: Collection[str], knowledge: Knowledge) -> pl.DataFrame:
+def scores(tx: WriteTx, accounts: Collection[str], knowledge: Knowledge) -> pl.DataFrame:
     """Score, reasons (strongest first), first and last sight, population of each account that has signals."""
-    return tx.execute(_SCORES, {"accounts": sorted(accounts), "knowledge": knowledge, "young_days": YOUNG_DAYS}).pl()
+    touch(tx, accounts)
+    return tx.execute(_SCORES, {"knowledge": knowledge, "young_days": YOUNG_DAYS}).pl()
 
 
 def update_findings(
@@ -92,16 +88,13 @@ def update_findings(
     An account that a person cleared keeps its finding and will not be named, until it goes on after that ran out: both
     are compared in event time, so that the finding is a function of what is stored (``store.clearing`` says why).
     """
-    ids = sorted(accounts)
+    fresh = scores(tx, accounts, knowledge)
     kept = tx.execute(
         "select entity_id as account_id, campaign_id, created_at from finding "
-        "where dimension = 'account' and entity_id in (select unnest($accounts::varchar[]))",
-        {"accounts": ids},
+        "where dimension = 'account' and entity_id in (select account_id from touched_account)"
     ).pl()
-    fresh = scores(tx, ids, knowledge)
     tx.execute(
-        "delete from finding where dimension = 'account' and entity_id in (select unnest($accounts::varchar[]))",
-        {"accounts": ids},
+        "delete from finding where dimension = 'account' and entity_id in (select account_id from touched_account)"
     )
     if fresh.height == 0:
         return

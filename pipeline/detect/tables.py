@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 import polars as pl
@@ -15,3 +16,15 @@ class WriteTx(Tx, Protocol):
     def insert(self, table: str, frame: pl.DataFrame) -> object:
         """Append a frame to a table, columns by name."""
         ...
+
+
+def touch(tx: WriteTx, accounts: Collection[str]) -> None:
+    """Make ``touched_account`` the table of these accounts, each once, until it is called again.
+
+    As a bound list 100,000 of them cost 8 CPU-seconds a statement, as a frame a hundredth of one.
+    """
+    tx.execute("create temp table if not exists touched_account (account_id varchar)")
+    tx.execute("delete from touched_account")
+    tx.insert(
+        "touched_account", pl.DataFrame({"account_id": sorted(set(accounts))}, schema={"account_id": pl.String()})
+    )

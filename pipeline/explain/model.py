@@ -289,6 +289,7 @@ class Member:
     first_seen: datetime
     last_seen: datetime
     joined_at: datetime | None
+    shared: Sequence[str]
     group_keys: Sequence[str]
 
 
@@ -307,6 +308,20 @@ class CampaignSignal:
     window_end: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class SharedThing:
+    """What named accounts share, and what it is worth: see ``detect.membership``."""
+
+    thing: str
+    kind: str
+    joins: bool
+    named_accounts: int
+    unrelated: float
+    everyone: int
+    weight: float
+    weight_missing: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignReport:
     """All that is said about one campaign. ``asked_for``: another id, where that was merged into this one."""
@@ -323,7 +338,9 @@ class CampaignReport:
     last_seen: datetime
     created_at: datetime
     updated_at: datetime
+    prior_odds: float | None
     keys: Sequence[str]
+    things: Sequence[SharedThing]
     signals: Sequence[CampaignSignal]
     crowds: Sequence[Crowd]
     checks: Sequence[Check]

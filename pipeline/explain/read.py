@@ -18,6 +18,7 @@ from pipeline.explain.model import (
     Member,
     Naming,
     Rate,
+    SharedThing,
     Signal,
     StoreState,
     Thing,
@@ -142,6 +143,10 @@ class Reader:
     def campaign_keys(self, campaign_id: str) -> list[str]:
         """The things that join a campaign."""
         return [row["group_key"] for row in self.rows("campaign_keys", campaign=campaign_id)]
+
+    def campaign_things(self, campaign_id: str) -> list[SharedThing]:
+        """What its named accounts share, the weightiest of each kind first."""
+        return [SharedThing(**row) for row in self.rows("campaign_things", campaign=campaign_id)]
 
     def campaign_signals(self, campaign_id: str) -> list[CampaignSignal]:
         """What rules say about its members."""

@@ -147,11 +147,12 @@ class _Builder:
             **{
                 name: row[name]
                 for name in (
-                    *("score", "accounts", "named_accounts", "first_key"),
+                    *("score", "accounts", "named_accounts", "first_key", "prior_odds"),
                     *("first_seen", "last_seen", "created_at", "updated_at"),
                 )
             },
             keys=keys,
+            things=self.reader.campaign_things(found),
             signals=signals,
             crowds=crowds,
             checks=[check for crowd in crowds for check in crowd_checks(crowd)],

@@ -8,6 +8,7 @@ select
     first_key,
     first_seen,
     last_seen,
+    prior_odds,
     created_at,
     updated_at
 from campaigns

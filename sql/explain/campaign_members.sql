@@ -23,10 +23,11 @@ select
     coalesce(campaign_members.first_seen, findings.first_seen) as first_seen,
     coalesce(campaign_members.last_seen, findings.last_seen) as last_seen,
     campaign_members.joined_at,
+    coalesce(campaign_members.shared, []) as shared,
     joined.group_keys
 from joined
 left join campaign_members
     on joined.account_id = campaign_members.account_id and campaign_members.campaign_id = $campaign
 left join findings on joined.account_id = findings.entity_id and findings.dimension = 'account'
 where campaign_members.account_id is not null or findings.cleared_reason is not null
-order by campaign_members.probability desc nulls last, joined.account_id asc;
+order by named desc, campaign_members.probability desc nulls last, joined.account_id asc;

@@ -3,4 +3,5 @@ create or replace view campaign_keys as
 select
     campaign_id, -- the campaign
     group_key -- the thing, as kind:id; the group_key of signals
-from campaign_key;
+from campaign_key
+where current;

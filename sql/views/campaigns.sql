@@ -2,13 +2,14 @@
 create or replace view campaigns as
 select
     campaign_id, -- stays the same while it grows
-    score, -- mean probability of the accounts that are named
+    score, -- mean score of its members, each counted by its probability
     accounts, -- members
     named_accounts, -- members that are named
     reasons, -- what they share, a sentence each
     first_key, -- the group_key that it was first seen by
     first_seen, -- event time of its first evidence
     last_seen, -- event time of its latest
+    prior_odds, -- that any account tested belongs, before what it shares is looked at; see campaign_things
     created_at, -- when it was first found
     updated_at -- when it last changed
 from campaign

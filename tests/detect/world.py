@@ -25,6 +25,9 @@ _VIEWS = (
     "suspicious_accounts",
     "campaigns",
     "campaign_members",
+    "campaign_keys",
+    "campaign_things",
+    "merged_campaigns",
     "alerts",
     "alert_events",
     "naming",
@@ -61,8 +64,11 @@ class Tx:
             self.connection.execute(f"create table {table} as select * from shape")
             self.connection.unregister("shape")
         self.connection.execute("create view links as from link_hour")
+        self.connection.execute("create view account_fact as from accounts")
+        day = "time_bucket(interval '24 hours', hour, timestamptz '1970-01-01 00:00:00+00')"
+        self.connection.execute(f"create view link_day as select *, {day} as day from link_hour")
         self.connection.execute("create view fingerprints_1h as from fingerprints_1m")
-        for migration in ("0002_detection", "0003_group_reason", "0006_naming", "0007_corpora"):
+        for migration in ("0002_detection", "0003_group_reason", "0006_naming", "0007_corpora", "0008_campaign_graph"):
             self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
         for macro in _MACROS:
             self.connection.execute((sql_dir("views") / f"{macro}.sql").read_text())

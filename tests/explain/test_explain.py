@@ -207,8 +207,9 @@ def test_a_campaign_that_was_merged_gives_the_one_it_went_into(store: Path) -> N
     with duckdb.connect(str(store)) as connection:
         for younger, older in (("cmp_young", "cmp_middle"), ("cmp_middle", one)):
             connection.execute(
-                "insert into campaign select $younger, first_key, 0, 0, 0, [], $older, first_seen, last_seen,"
-                " created_at, updated_at from campaign where campaign_id = $one",
+                "insert into campaign by name select $younger as campaign_id, first_key, 0 as score, 0 as accounts,"
+                " 0 as named_accounts, [] as reasons, $older as merged_into, first_seen, last_seen, created_at,"
+                " updated_at from campaign where campaign_id = $one",
                 {"younger": younger, "older": older, "one": one},
             )
     found = campaign(store, "cmp_young")
