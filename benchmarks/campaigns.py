@@ -94,6 +94,17 @@ def fill(tx: WriteTx, accounts: int, seed: int = 1) -> list[str]:
             moment.alias("updated_at"),
         ),
     )
+    tx.insert(
+        "account_seen",
+        who.select(
+            "account_id",
+            *(moment.alias(name) for name in ("first_seen", "last_seen")),
+            *(
+                pl.lit(1, pl.Int64).alias(name)
+                for name in ("events", "errors", "refused", "input_tokens", "output_tokens")
+            ),
+        ),
+    )
     links = pl.DataFrame({"number": list(range(LINKS))})
     tx.insert(
         "link_day",
@@ -133,7 +144,9 @@ def main() -> None:
         for what in ("first look", "look without news"):
             began, cpu = time.perf_counter(), time.process_time()
             with store.transaction() as tx:
-                written = update_campaigns(tx, ids, tests=accounts, now=START + timedelta(hours=1))
+                written = update_campaigns(
+                    tx, ids, tests=accounts, quiet=timedelta(days=3), now=START + timedelta(hours=1)
+                )
             spent, took = time.process_time() - cpu, time.perf_counter() - began
             print(f"{accounts:,} accounts, {what}: {spent:.2f} CPU-s, {took:.2f} s; {len(written)} campaigns written")
         row = store.connection.execute(

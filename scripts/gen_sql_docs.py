@@ -29,6 +29,7 @@ ORDER = (
         "campaign_keys",
         "campaign_things",
         "merged_campaigns",
+        "campaign_events",
         "alerts",
         "alert_events",
     ),

@@ -162,6 +162,12 @@ class RuleSettings(Section):
     false_discovery_rate: Share = Field(
         0.01, description="share of innocents among the named accounts that is accepted, on average"
     )
+    campaign_ends_after_days: int = Field(
+        3,
+        ge=1,
+        le=365,
+        description="days of event time without a request of its members after which a campaign has ended",
+    )
     reference: Path | None = Field(
         None, description="what `stillwatch calibrate` measured on your own traffic; else the shipped one"
     )

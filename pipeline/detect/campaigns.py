@@ -8,8 +8,8 @@ all of it anew (``graph``, ``membership``) and writes what changed. Only the ide
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
@@ -17,13 +17,15 @@ import polars as pl
 from pipeline.detect.graph import Group, find_groups
 from pipeline.detect.holders import Holders, keep_holders, read_holders
 from pipeline.detect.identity import Placed, Stored, place
+from pipeline.detect.life import Stand, Then, changes
 from pipeline.detect.membership import Membership, find_members
 from pipeline.detect.population import keep_populations
-from pipeline.detect.tables import WriteTx
+from pipeline.detect.tables import WriteTx, touch
 from pipeline.rules.run import Tx
 
 _UTC: Final = pl.Datetime("us", "UTC")
 LIKELY: Final = 0.5  # from which probability on an account that is not named is counted to the campaign
+_COUNTED: Final = pl.col("named") | (pl.col("probability") >= LIKELY)
 _MEMBER: Final = ("campaign_id", "account_id", "probability", "first_seen", "last_seen", "shared")
 _THING: Final = (
     "campaign_id",
@@ -36,7 +38,10 @@ _THING: Final = (
     "weight",
     "weight_missing",
 )
-_ROW: Final = ("score", "accounts", "named_accounts", "prior_odds", "first_seen", "last_seen")
+_ROW: Final = (
+    *("score", "accounts", "named_accounts", "prior_odds"),
+    *("first_seen", "last_seen", "last_request", "ended_at"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +55,16 @@ class Now:
     members: pl.DataFrame
 
 
-def update_campaigns(tx: WriteTx, accounts: Collection[str], *, tests: int, now: datetime) -> tuple[str, ...]:
+def update_campaigns(
+    tx: WriteTx, accounts: Collection[str], *, tests: int, quiet: timedelta, now: datetime
+) -> tuple[str, ...]:
     """Bring campaigns in line with signals and findings; return those that were written anew.
 
     Args:
         tx: the open transaction.
         accounts: whose signals or findings changed.
         tests: how many accounts could have been named.
+        quiet: of event time without a request of its members, after which a campaign has ended.
         now: wall time.
     """
     keep_holders(tx, accounts)
@@ -66,12 +74,13 @@ def update_campaigns(tx: WriteTx, accounts: Collection[str], *, tests: int, now:
     if not stored and holders.things.is_empty():
         return ()
     groups = find_groups(holders.held, holders.things)
-    state = _state(
-        groups, place(groups, stored), find_members(groups, holders.held, holders.things, holders.facts, tests), holders
-    )
+    found = find_members(groups, holders.held, holders.things, holders.facts, tests)
+    state = _with_ends(tx, _state(groups, place(groups, stored), found, holders), quiet)
+    then = _then(tx)
     changed = _changed(tx, state, accounts)
     if changed:
         _write(tx, state, changed, now)
+        _record(tx, state, then, now)
     return tuple(sorted(changed))
 
 
@@ -129,6 +138,86 @@ def _state(groups: Sequence[Group], placed: Sequence[Placed], found: Membership,
     )
     things = found.things.join(ids, on="group").with_columns(pl.col("named_accounts").cast(pl.Int64))
     return Now(placed, campaigns, keys, things.select(_THING), members.select(*_MEMBER, "named"))
+
+
+def _until(tx: Tx) -> datetime | None:
+    """How far event time has been looked at."""
+    row = tx.execute("select max(evaluated_until) from rule_state").fetchone()
+    return row[0] if row else None
+
+
+def _with_ends(tx: WriteTx, state: Now, quiet: timedelta) -> Now:
+    """Until when the members of each campaign sent anything, and when that made an end of it."""
+    counted = state.members.filter(_COUNTED).select("campaign_id", "account_id")
+    touch(tx, counted["account_id"].to_list())
+    sent = tx.execute(
+        "select accounts.account_id, accounts.last_seen as last_request from accounts "
+        "inner join touched_account on accounts.account_id = touched_account.account_id"
+    ).pl()
+    last = (
+        counted.join(sent.cast({"account_id": pl.String(), "last_request": _UTC}), on="account_id")
+        .group_by("campaign_id")
+        .agg(pl.col("last_request").max())
+    )
+    end = pl.col("last_request") + quiet
+    until = pl.lit(_until(tx), dtype=_UTC)
+    campaigns = state.campaigns.join(last, on="campaign_id", how="left", maintain_order="left")
+    return replace(state, campaigns=campaigns.with_columns(pl.when(end <= until).then(end).alias("ended_at")))
+
+
+def _then(tx: Tx) -> dict[str, Then]:
+    """Campaigns as the last look left them."""
+    rows = tx.execute(
+        """
+        with told as (
+            select
+                campaign_id,
+                max(accounts) as most
+            from campaign_event
+            group by campaign_id
+        )
+
+        select
+            campaign.campaign_id,
+            campaign.merged_into is null and campaign.accounts > 0 as lives,
+            campaign.ended_at is not null as ended,
+            coalesce(told.most, 0) as told,
+            campaign.accounts,
+            campaign.named_accounts
+        from campaign
+        left join told on campaign.campaign_id = told.campaign_id
+        """
+    ).fetchall()
+    return {row[0]: Then(*row[1:]) for row in rows}
+
+
+def _record(tx: WriteTx, state: Now, then: Mapping[str, Then], now: datetime) -> None:
+    stands = {
+        campaign: Stand(ended is not None, accounts, named)
+        for campaign, ended, accounts, named in state.campaigns.select(
+            "campaign_id", "ended_at", "accounts", "named_accounts"
+        ).iter_rows()
+    }
+    events = changes(state.placed, stands, then)
+    if not events:
+        return
+    row = tx.execute("select coalesce(max(seq), 0) from campaign_event").fetchone()
+    first = int(row[0]) + 1 if row else 1
+    tx.insert(
+        "campaign_event",
+        pl.DataFrame(
+            {
+                "seq": list(range(first, first + len(events))),
+                "campaign_id": [event.campaign_id for event in events],
+                "change": [event.change for event in events],
+                "event_until": pl.Series([_until(tx) or now] * len(events), dtype=_UTC),
+                "recorded_at": pl.Series([now] * len(events), dtype=_UTC),
+                "accounts": [event.accounts for event in events],
+                "named_accounts": [event.named_accounts for event in events],
+                "other_campaign": pl.Series([event.other for event in events], dtype=pl.String()),
+            }
+        ),
+    )
 
 
 def _changed(tx: Tx, state: Now, accounts: Collection[str]) -> set[str]:
@@ -230,7 +319,7 @@ def _write_rows(
         "campaign",
         complete.select(
             *("campaign_id", "first_key", "score", "accounts", "named_accounts", "reasons"),
-            *("first_seen", "last_seen", "created_at", "updated_at", "prior_odds"),
+            *("first_seen", "last_seen", "created_at", "updated_at", "prior_odds", "last_request", "ended_at"),
         ),
     )
     tx.insert(

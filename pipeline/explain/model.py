@@ -322,6 +322,18 @@ class SharedThing:
     weight_missing: float
 
 
+@dataclass(frozen=True, slots=True)
+class CampaignEvent:
+    """What a look saw change: see ``detect.life``. ``event_until``: how far event time had come then."""
+
+    change: str
+    event_until: datetime
+    recorded_at: datetime
+    accounts: int
+    named_accounts: int
+    other_campaign: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignReport:
     """All that is said about one campaign. ``asked_for``: another id, where that was merged into this one."""
@@ -338,6 +350,9 @@ class CampaignReport:
     last_seen: datetime
     created_at: datetime
     updated_at: datetime
+    last_request: datetime | None
+    ended_at: datetime | None
+    events: Sequence[CampaignEvent]
     prior_odds: float | None
     keys: Sequence[str]
     things: Sequence[SharedThing]

@@ -32,7 +32,7 @@ class DrawnBar:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """The timeline as drawn; ``ticks`` are x and text."""
+    """The timeline as drawn; ``ticks`` are x and text, ``marks`` x and what happened there."""
 
     width: int
     height: int
@@ -40,6 +40,7 @@ class Bars:
     ticks: Sequence[tuple[float, str]]
     most: int
     unit: str
+    marks: Sequence[tuple[float, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,9 @@ class Graph:
     left_out: int
 
 
-def draw_bars(timeline: Timeline | None, watermark: datetime | None) -> Bars | None:
+def draw_bars(
+    timeline: Timeline | None, watermark: datetime | None, moments: Sequence[tuple[datetime, str]] = ()
+) -> Bars | None:
     """None where there is nothing to draw. Time that is not counted yet is left out: it would look like silence."""
     if timeline is None or not timeline.bars:
         return None
@@ -88,7 +91,12 @@ def draw_bars(timeline: Timeline | None, watermark: datetime | None) -> Bars | N
     ticks = [
         (round(WIDTH * part / 4, 1), _moment(timeline.since + (until - timeline.since) * part / 4)) for part in range(5)
     ]
-    return Bars(WIDTH, BARS_HEIGHT, bars, ticks, most, timeline.unit)
+    marks = [
+        (round(WIDTH * ((when - timeline.since) / (until - timeline.since)), 1), f"{_moment(when)} UTC: {what}")
+        for when, what in moments
+        if timeline.since <= when <= until
+    ]
+    return Bars(WIDTH, BARS_HEIGHT, bars, ticks, most, timeline.unit, marks)
 
 
 def draw_graph(accounts: Sequence[tuple[str, Sequence[str], bool]], total: int) -> Graph | None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pipeline.explain.covered import Covered
 from pipeline.explain.model import (
     Bar,
+    CampaignEvent,
     CampaignSignal,
     Companion,
     Crowd,
@@ -143,6 +144,10 @@ class Reader:
     def campaign_keys(self, campaign_id: str) -> list[str]:
         """The things that join a campaign."""
         return [row["group_key"] for row in self.rows("campaign_keys", campaign=campaign_id)]
+
+    def campaign_events(self, campaign_id: str) -> list[CampaignEvent]:
+        """What looks saw change in it."""
+        return [CampaignEvent(**row) for row in self.rows("campaign_events", campaign=campaign_id)]
 
     def campaign_things(self, campaign_id: str) -> list[SharedThing]:
         """What its named accounts share, the weightiest of each kind first."""

@@ -42,7 +42,7 @@ def render(report: Report, form: Format, *, written_at: datetime) -> bytes:
         .get_template(f"{report.kind}.{form}.j2")
         .render(
             report=report,
-            bars=draw_bars(report.timeline, report.store.watermark),
+            bars=draw_bars(report.timeline, report.store.watermark, _moments(report)),
             graph=_graph(report),
             shown_members=SHOWN_MEMBERS,
             shown_signals=SHOWN_SIGNALS,
@@ -74,6 +74,12 @@ def _seen(report: Report) -> list[tuple[Signal, int]]:
         first.setdefault(key, signal)
     shown = sorted(first.items(), key=lambda item: report.signals.index(item[1]))
     return [(signal, others[key]) for key, signal in shown]
+
+
+def _moments(report: Report) -> list[tuple[datetime, str]]:
+    if isinstance(report, AccountReport):
+        return []
+    return [(event.event_until, visible(f"{event.change}, {event.accounts} accounts")) for event in report.events]
 
 
 def _graph(report: Report) -> Graph | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -143,14 +143,15 @@ class _Builder:
         return CampaignReport(
             campaign_id=found,
             asked_for=asked_for,
-            verdict=f"{row['accounts']} accounts are taken to act as one; {row['named_accounts']} of them are named.",
+            verdict=_campaign_verdict(row),
             **{
                 name: row[name]
                 for name in (
                     *("score", "accounts", "named_accounts", "first_key", "prior_odds"),
-                    *("first_seen", "last_seen", "created_at", "updated_at"),
+                    *("first_seen", "last_seen", "created_at", "updated_at", "last_request", "ended_at"),
                 )
             },
+            events=self.reader.campaign_events(found),
             keys=keys,
             things=self.reader.campaign_things(found),
             signals=signals,
@@ -211,6 +212,13 @@ def _account_verdict(known: Known, comparison: Comparison | None) -> str:
     if known.cleared_reason is not None:
         return f"Not named: a person cleared it ({known.cleared_reason}). Otherwise {worth}."
     return f"{'Named' if known.named else 'Not named'}: {worth}; {_what_it_takes(comparison)}."
+
+
+def _campaign_verdict(row: Mapping[str, Any]) -> str:
+    verdict = f"{row['accounts']} accounts are taken to act as one; {row['named_accounts']} of them are named."
+    if row["ended_at"] is None:
+        return verdict
+    return f"{verdict} It has ended: its accounts sent nothing after {row['last_request']:%Y-%m-%d %H:%M} UTC."
 
 
 def _what_it_takes(comparison: Comparison | None) -> str:

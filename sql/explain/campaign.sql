@@ -8,6 +8,8 @@ select
     first_key,
     first_seen,
     last_seen,
+    last_request,
+    ended_at,
     prior_odds,
     created_at,
     updated_at

@@ -9,6 +9,8 @@ select
     first_key, -- the group_key that it was first seen by
     first_seen, -- event time of its first evidence
     last_seen, -- event time of its latest
+    last_request, -- event time of the latest request of an account that is counted to it, whatever it was
+    ended_at, -- when rules.campaign_ends_after_days had passed without any; null: they have not
     prior_odds, -- that any account tested belongs, before what it shares is looked at; see campaign_things
     created_at, -- when it was first found
     updated_at -- when it last changed

@@ -16,6 +16,7 @@ from pipeline.detect.campaigns import update_campaigns
 from tests.detect.world import START, Tx
 
 TESTS = 5000
+QUIET = timedelta(days=3)
 UTC = pl.Datetime("us", "UTC")
 
 
@@ -92,7 +93,7 @@ def store(tx: Tx, accounts: Iterable[Account], days: int = 0) -> list[str]:
 
 def look(tx: Tx, accounts: Sequence[Account], minute: int = 12) -> tuple[str, ...]:
     """Store them and look for campaigns."""
-    return update_campaigns(tx, store(tx, accounts), tests=TESTS, now=START + timedelta(minutes=minute))
+    return update_campaigns(tx, store(tx, accounts), tests=TESTS, quiet=QUIET, now=START + timedelta(minutes=minute))
 
 
 def state(tx: Tx) -> list[tuple[Any, ...]]:
@@ -113,8 +114,8 @@ def state(tx: Tx) -> list[tuple[Any, ...]]:
     rows = {
         row[0]: row[1:]
         for row in tx.execute(
-            "select campaign_id, score, accounts, named_accounts, reasons, prior_odds, first_seen, last_seen"
-            " from campaigns"
+            "select campaign_id, score, accounts, named_accounts, reasons, prior_odds, first_seen, last_seen,"
+            " last_request, ended_at from campaigns"
         ).fetchall()
     }
     assert rows.keys() == keys.keys() == {row[0] for row in members}
@@ -160,7 +161,7 @@ def test_what_is_found_does_not_depend_on_what_came_first() -> None:
 def test_a_look_without_news_writes_nothing() -> None:
     tx = Tx()
     look(tx, WORLD)
-    assert update_campaigns(tx, (), tests=TESTS, now=START + timedelta(hours=1)) == ()
+    assert update_campaigns(tx, (), tests=TESTS, quiet=QUIET, now=START + timedelta(hours=1)) == ()
 
 
 def test_two_campaigns_on_one_network_stay_apart_and_its_innocent_users_are_in_neither() -> None:
@@ -207,7 +208,7 @@ def test_who_uses_a_thing_counts_though_no_rule_says_anything_about_him() -> Non
     assert len(set(ids(crowded).values())) == 2
     # How common it was is kept when those days are long over, and their links too.
     store(crowded, pool("late", 0, 3, "fragment:late"), days=4)
-    update_campaigns(crowded, [f"late{n}" for n in range(3)], tests=TESTS, now=START)
+    update_campaigns(crowded, [f"late{n}" for n in range(3)], tests=TESTS, quiet=QUIET, now=START)
     crowded.execute("delete from link_hour")
     look(crowded, both)
     assert len(set(ids(crowded).values())) == 3
@@ -289,5 +290,75 @@ def test_an_old_store_is_judged_by_the_graph_at_its_first_look() -> None:
     tx.execute("delete from campaign_thing")
     tx.execute("update campaign_member set shared = null")
     tx.execute("update campaign set prior_odds = null")
-    assert len(update_campaigns(tx, (), tests=TESTS, now=START)) == 2
+    assert len(update_campaigns(tx, (), tests=TESTS, quiet=QUIET, now=START)) == 2
     assert state(tx) == whole
+
+
+def reach(tx: Tx, hours: float) -> None:
+    """Say how far event time has been looked at."""
+    tx.execute("delete from rule_state")
+    tx.execute("insert into rule_state values ('r', $1, null, 'ok', 0, null, 0, $1)", [START + timedelta(hours=hours)])
+
+
+def events(tx: Tx) -> list[tuple[Any, ...]]:
+    """What looks recorded, without when."""
+    return tx.execute(
+        "select campaign_id, change, accounts, named_accounts, other_campaign from campaign_events order by seq"
+    ).fetchall()
+
+
+def test_looks_record_what_they_saw_change() -> None:
+    tx = Tx()
+    reach(tx, 1)
+    older, younger = pool("a", 0, 10, "fragment:a"), pool("b", 0, 9, "fragment:b")
+    look(tx, older)
+    look(tx, older)
+    look(tx, younger)
+    first, second = ids(tx)["a0"], ids(tx)["b0"]
+    look(tx, pool("a", 10, 12, "fragment:a"))  # two more are not worth a line
+    look(tx, pool("a", 12, 14, "fragment:a"))
+    both = [*pool("a", 0, 14, "fragment:a"), *younger]
+    look(tx, [replace(one, things=(*one.things, "client:own")) for one in both])
+    look(tx, both)
+    look(tx, [replace(one, named=False, score=0.6) for one in younger])
+    look(tx, younger)
+    assert events(tx) == [
+        (first, "born", 10, 10, None),
+        (second, "born", 9, 9, None),
+        (first, "grew", 14, 14, None),
+        (first, "absorbed", 23, 23, second),
+        (first, "grew", 23, 23, None),
+        (second, "merged", 9, 9, first),
+        (first, "split", 23, 23, second),
+        (second, "split_off", 9, 9, first),
+        (second, "faded", 9, 9, None),
+        (second, "returned", 9, 9, None),
+    ]
+
+
+def test_a_campaign_ends_by_event_time_and_awakes() -> None:
+    tx = Tx()
+    members = pool("a", 0, 10, "fragment:a")
+    reach(tx, 2)
+    look(tx, members)
+    reach(tx, 72)  # its latest request was at 0:12
+    look(tx, [])
+    assert tx.execute("select last_request, ended_at from campaigns").fetchone() == (
+        START + timedelta(minutes=12),
+        None,
+    )
+    reach(tx, 73)
+    look(tx, [])
+    end = START + timedelta(days=3, minutes=12)
+    assert tx.execute("select ended_at from campaigns").fetchone() == (end,)
+    at_once = Tx()
+    reach(at_once, 73)
+    look(at_once, members)
+    assert state(at_once) == state(tx)
+    tx.execute("update accounts set last_seen = last_seen + interval 80 hours where account_id = 'a3'")
+    look(tx, [])
+    assert tx.execute("select ended_at from campaigns").fetchone() == (None,)
+    assert [change for _, change, *_ in events(tx)] == ["born", "ended", "awoke"]
+    assert [change for _, change, *_ in events(at_once)] == ["born", "ended"]
+    told = tx.execute("select event_until from campaign_events where change = 'ended'").fetchone()
+    assert told == (START + timedelta(hours=73),)

@@ -28,6 +28,7 @@ _VIEWS = (
     "campaign_keys",
     "campaign_things",
     "merged_campaigns",
+    "campaign_events",
     "alerts",
     "alert_events",
     "naming",
@@ -68,7 +69,14 @@ class Tx:
         day = "time_bucket(interval '24 hours', hour, timestamptz '1970-01-01 00:00:00+00')"
         self.connection.execute(f"create view link_day as select *, {day} as day from link_hour")
         self.connection.execute("create view fingerprints_1h as from fingerprints_1m")
-        for migration in ("0002_detection", "0003_group_reason", "0006_naming", "0007_corpora", "0008_campaign_graph"):
+        for migration in (
+            "0002_detection",
+            "0003_group_reason",
+            "0006_naming",
+            "0007_corpora",
+            "0008_campaign_graph",
+            "0009_campaign_life",
+        ):
             self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
         for macro in _MACROS:
             self.connection.execute((sql_dir("views") / f"{macro}.sql").read_text())

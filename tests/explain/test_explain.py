@@ -185,6 +185,11 @@ def test_a_campaign_is_explained_with_its_members(analyzed: Analyzed) -> None:
     assert {member.account_id for member in found.members if member.named} == planted
     rows = ask(store, "select account_id, probability from campaign_members")
     assert {member.account_id: member.probability for member in found.members} == dict(rows)
+    assert {thing.thing for thing in found.things if thing.joins} == set(found.keys)
+    assert ask(store, "select change, accounts from campaign_events where campaign_id = $id", id=one) == [
+        (event.change, event.accounts) for event in found.events
+    ]
+    assert (found.last_request, found.ended_at) == ask(store, "select last_request, ended_at from campaigns")[0]
     assert set(found.keys) == {row[0] for row in ask(store, "select group_key from campaign_keys")}
     assert found.timeline is not None
     assert (
@@ -195,6 +200,8 @@ def test_a_campaign_is_explained_with_its_members(analyzed: Analyzed) -> None:
     )
     text, page = shown(found)
     assert min(planted) in text
+    assert "born: 80 accounts, 80 named" in text
+    assert [attributes for tag, attributes in page.elements if tag == "line" and attributes["class"] == "mark"]
     drawn = [attributes for tag, attributes in page.elements if tag == "rect"]
     assert len(drawn) == len(found.timeline.bars)
     assert all(float(bar["y"] or -1) >= 0 and float(bar["height"] or -1) <= 120 for bar in drawn)
@@ -213,6 +220,7 @@ def test_a_campaign_that_was_merged_gives_the_one_it_went_into(store: Path) -> N
                 {"younger": younger, "older": older, "one": one},
             )
     found = campaign(store, "cmp_young")
+    assert [event.change for event in found.events] == ["born"]
     assert (found.campaign_id, found.asked_for) == (one, "cmp_young")
     text, page = shown(found)
     assert "Campaign cmp_young was found to be part of it" in text
