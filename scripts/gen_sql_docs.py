@@ -30,6 +30,7 @@ ORDER = (
         "campaign_things",
         "merged_campaigns",
         "campaign_events",
+        "campaign_successions",
         "alerts",
         "alert_events",
     ),

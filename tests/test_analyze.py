@@ -31,6 +31,22 @@ def findings(store: Path) -> list[tuple[object, ...]]:
         ).fetchall()
 
 
+def campaigns(store: Path) -> list[list[tuple[object, ...]]]:
+    """What stands of campaigns; not what looks saw on the way, nor when."""
+    with duckdb.connect(str(store), read_only=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        return [
+            connection.execute(f"select * exclude ({left_out}) from {view} order by all").fetchall()
+            for view, left_out in (
+                ("campaigns", "created_at, updated_at"),
+                ("campaign_members", "joined_at"),
+                ("campaign_keys", "campaign_id"),
+                ("campaign_things", "campaign_id"),
+                ("campaign_successions", "campaign_id"),
+            )
+        ]
+
+
 def sums(store: Path) -> list[tuple[object, ...]]:
     """What each account asked in each hour, as sums."""
     with duckdb.connect(str(store), read_only=True) as connection:
@@ -122,9 +138,11 @@ def test_how_the_input_is_cut_into_files_changes_nothing(tmp_path: Path) -> None
         directory = tmp_path / str(parts)
         directory.mkdir()
         result = run(directory / "s.duckdb", simulation, parts=parts)
-        found.append((result, findings(directory / "s.duckdb"), sums(directory / "s.duckdb")))
+        store = directory / "s.duckdb"
+        found.append((result, findings(store), sums(store), campaigns(store)))
     assert found[0] == found[1]
     assert found[0][2]
+    assert all(found[0][3][:4])
 
 
 def test_a_file_that_is_missing_is_a_clear_error(tmp_path: Path) -> None:

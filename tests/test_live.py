@@ -33,7 +33,19 @@ where dimension = 'account'
 order by entity_id
 """
 SUMS = "select account_id, hour, events, prompt_sum from prompt_distributions order by account_id, hour"
-CAMPAIGNS = "select accounts, named_accounts, score, reasons, first_seen, last_seen from campaigns order by all"
+CAMPAIGNS = """
+select accounts, named_accounts, score, prior_odds, reasons, first_seen, last_seen, last_request, ended_at
+from campaigns
+order by all
+"""
+MEMBERS = """
+select account_id, probability, shared, first_seen, last_seen
+from campaign_members
+order by all
+"""
+THINGS = "select * exclude (campaign_id) from campaign_things order by all"
+SUCCESSIONS = "select * exclude (campaign_id, succeeds) from campaign_successions order by all"
+ALL = (FINDINGS, CAMPAIGNS, SUMS, MEMBERS, THINGS, SUCCESSIONS)
 
 
 T = TypeVar("T")
@@ -56,7 +68,7 @@ def in_files(simulation: Simulation, directory: Path) -> list[list[Any]]:
     analyze([file], store, Settings(), clock=SystemClock(), metrics=Metrics(), accounts=facts)
     with duckdb.connect(str(store), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
-        return [connection.execute(sql).fetchall() for sql in (FINDINGS, CAMPAIGNS, SUMS)]
+        return [connection.execute(sql).fetchall() for sql in ALL]
 
 
 def rows(client: ServeClient, sql: str) -> list[Any]:
@@ -89,7 +101,7 @@ def live(simulation: Simulation, directory: Path, *, pack: int) -> list[list[Any
                 return health.events == simulation.truth.events and (health.watermark or newest) > newest
 
             until(closed, within_s=90)
-            return [rows(client, sql) for sql in (FINDINGS, CAMPAIGNS, SUMS)]
+            return [rows(client, sql) for sql in ALL]
 
 
 @pytest.mark.parametrize("pack", [1, 37])

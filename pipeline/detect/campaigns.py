@@ -14,13 +14,15 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipeline.detect.graph import Group, find_groups
+from pipeline.detect.graph import Group, find_groups, rare_things
 from pipeline.detect.holders import Holders, keep_holders, read_holders
 from pipeline.detect.identity import Placed, Stored, place
 from pipeline.detect.life import Stand, Then, changes
+from pipeline.detect.lives import read_lives
 from pipeline.detect.membership import Membership, find_members
 from pipeline.detect.population import keep_populations
-from pipeline.detect.tables import WriteTx, touch
+from pipeline.detect.succession import find_successions, table
+from pipeline.detect.tables import WriteTx
 from pipeline.rules.run import Tx
 
 _UTC: Final = pl.Datetime("us", "UTC")
@@ -75,12 +77,16 @@ def update_campaigns(
         return ()
     groups = find_groups(holders.held, holders.things)
     found = find_members(groups, holders.held, holders.things, holders.facts, tests)
-    state = _with_ends(tx, _state(groups, place(groups, stored), found, holders), quiet)
+    state = _state(groups, place(groups, stored), found, holders)
+    counted = state.members.filter(_COUNTED).select("campaign_id", "account_id")
+    lives = counted.join(read_lives(tx, counted["account_id"].to_list()), on="account_id")
+    state = _with_ends(tx, state, lives, quiet)
     then = _then(tx)
     changed = _changed(tx, state, accounts)
     if changed:
         _write(tx, state, changed, now)
         _record(tx, state, then, now)
+    _write_successions(tx, table(find_successions(lives, rare_things(holders.held, holders.things))))
     return tuple(sorted(changed))
 
 
@@ -146,23 +152,20 @@ def _until(tx: Tx) -> datetime | None:
     return row[0] if row else None
 
 
-def _with_ends(tx: WriteTx, state: Now, quiet: timedelta) -> Now:
+def _with_ends(tx: Tx, state: Now, lives: pl.DataFrame, quiet: timedelta) -> Now:
     """Until when the members of each campaign sent anything, and when that made an end of it."""
-    counted = state.members.filter(_COUNTED).select("campaign_id", "account_id")
-    touch(tx, counted["account_id"].to_list())
-    sent = tx.execute(
-        "select accounts.account_id, accounts.last_seen as last_request from accounts "
-        "inner join touched_account on accounts.account_id = touched_account.account_id"
-    ).pl()
-    last = (
-        counted.join(sent.cast({"account_id": pl.String(), "last_request": _UTC}), on="account_id")
-        .group_by("campaign_id")
-        .agg(pl.col("last_request").max())
-    )
+    last = lives.group_by("campaign_id").agg(pl.col("last_request").max())
     end = pl.col("last_request") + quiet
     until = pl.lit(_until(tx), dtype=_UTC)
     campaigns = state.campaigns.join(last, on="campaign_id", how="left", maintain_order="left")
     return replace(state, campaigns=campaigns.with_columns(pl.when(end <= until).then(end).alias("ended_at")))
+
+
+def _write_successions(tx: WriteTx, found: pl.DataFrame) -> None:
+    old = tx.execute("select * from campaign_succession").pl().cast(dict(found.schema))  # type: ignore[arg-type]
+    if not old.sort("campaign_id", "began_at", "succeeds").equals(found):
+        tx.execute("delete from campaign_succession")
+        tx.insert("campaign_succession", found)
 
 
 def _then(tx: Tx) -> dict[str, Then]:

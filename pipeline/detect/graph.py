@@ -71,10 +71,7 @@ def find_groups(held: pl.DataFrame, things: pl.DataFrame) -> list[Group]:
         held: HELD; of named accounts at least, a row an account and thing.
         things: THINGS.
     """
-    named = held.filter("named").select("account_id", "thing").join(things, on="thing", how="inner")
-    sized = named.with_columns(pl.len().over("thing").alias("size")).filter(pl.col("size") >= MIN_NAMED)
-    rare = (chance("others") <= RARE) & (pl.col("others") <= pl.col("size"))
-    sized = sized.with_columns(rare.alias("rare"))
+    sized = _sized(held, things)
     keys = sized.filter("is_key")
     keys = keys.sort("size", "thing", descending=[True, False]).group_by("account_id").head(_KEYS_MOST)
     joined = _by_facts(_components(*_mostly_held(keys.filter("rare"), sized.filter("rare"))), sized)
@@ -84,6 +81,21 @@ def find_groups(held: pl.DataFrame, things: pl.DataFrame) -> list[Group]:
     left = left.filter(pl.len().over("thing") >= MIN_NAMED)
     popular = _components(*_mutually_held(left))
     return groups + _claimed(popular, dict.fromkeys(taken, 1))
+
+
+def rare_things(held: pl.DataFrame, things: pl.DataFrame) -> pl.DataFrame:
+    """Which accounts, named or not, have things that hardly any other has: account_id, thing, kind."""
+    rare = _sized(held, things).filter("rare").select("thing").unique().sort("thing")
+    kinds = rare.with_columns(pl.Series("kind", [kind_of(thing) for thing in rare["thing"]], dtype=pl.String()))
+    return held.select("account_id", "thing").join(kinds, on="thing")
+
+
+def _sized(held: pl.DataFrame, things: pl.DataFrame) -> pl.DataFrame:
+    """Named accounts and the things that at least MIN_NAMED of them share, with how many do and whether it is rare."""
+    named = held.filter("named").select("account_id", "thing").join(things, on="thing", how="inner")
+    sized = named.with_columns(pl.len().over("thing").alias("size")).filter(pl.col("size") >= MIN_NAMED)
+    rare = (chance("others") <= RARE) & (pl.col("others") <= pl.col("size"))
+    return sized.with_columns(rare.alias("rare"))
 
 
 Members = Mapping[str, frozenset[str]]

@@ -334,6 +334,20 @@ class CampaignEvent:
     other_campaign: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class SucceededBy:
+    """Accounts of ``campaign_id`` took over from those of ``succeeds``: see ``detect.succession``."""
+
+    campaign_id: str
+    succeeds: str
+    stopped_at: datetime
+    began_at: datetime
+    accounts_before: int
+    accounts_after: int
+    strength: float
+    evidence: Sequence[str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignReport:
     """All that is said about one campaign. ``asked_for``: another id, where that was merged into this one."""
@@ -353,6 +367,7 @@ class CampaignReport:
     last_request: datetime | None
     ended_at: datetime | None
     events: Sequence[CampaignEvent]
+    successions: Sequence[SucceededBy]
     prior_odds: float | None
     keys: Sequence[str]
     things: Sequence[SharedThing]

@@ -22,6 +22,7 @@ from pipeline.explain.model import (
     SharedThing,
     Signal,
     StoreState,
+    SucceededBy,
     Thing,
     Timeline,
     Trait,
@@ -148,6 +149,10 @@ class Reader:
     def campaign_events(self, campaign_id: str) -> list[CampaignEvent]:
         """What looks saw change in it."""
         return [CampaignEvent(**row) for row in self.rows("campaign_events", campaign=campaign_id)]
+
+    def successions(self, campaign_id: str) -> list[SucceededBy]:
+        """Whom its accounts took over from, and who took over from them."""
+        return [SucceededBy(**row) for row in self.rows("campaign_successions", campaign=campaign_id)]
 
     def campaign_things(self, campaign_id: str) -> list[SharedThing]:
         """What its named accounts share, the weightiest of each kind first."""

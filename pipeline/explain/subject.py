@@ -152,6 +152,7 @@ class _Builder:
                 )
             },
             events=self.reader.campaign_events(found),
+            successions=self.reader.successions(found),
             keys=keys,
             things=self.reader.campaign_things(found),
             signals=signals,

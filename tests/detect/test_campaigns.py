@@ -362,3 +362,31 @@ def test_a_campaign_ends_by_event_time_and_awakes() -> None:
     assert [change for _, change, *_ in events(at_once)] == ["born", "ended"]
     told = tx.execute("select event_until from campaign_events where change = 'ended'").fetchone()
     assert told == (START + timedelta(hours=73),)
+
+
+def test_a_second_pool_is_told_to_succeed_the_first_and_names_nobody() -> None:
+    first = pool("a", 0, 20, "fragment:p", "client:own")
+    second = [replace(one, account_id=f"b{n}", payment=None) for n, one in enumerate(first)]
+    unnamed = [replace(one, account_id=f"u{n}", named=False, score=0.6) for n, one in enumerate(first[:5])]
+    new_user = Account("tool-user", ("client:own",), score=0.55, named=False)
+    at_once, steps = Tx(), Tx()
+    for tx in (at_once, steps):
+        reach(tx, 30)
+    look(steps, first)
+    assert steps.execute("select count(*) from campaign_successions").fetchone() == (0,)
+    for tx in (at_once, steps):
+        store(tx, first)
+        everybody = [*store(tx, [*second, *unnamed, new_user], days=1), *(one.account_id for one in first)]
+        before = tx.execute("select count(*) from findings where named and dimension = 'account'").fetchone()
+        update_campaigns(tx, everybody, tests=TESTS, quiet=QUIET, now=START)
+        assert tx.execute("select count(*) from findings where named and dimension = 'account'").fetchone() == before
+    found = [
+        tx.execute("select * exclude (campaign_id, succeeds) from campaign_successions").fetchall()
+        for tx in (at_once, steps)
+    ]
+    assert found[0] == found[1]
+    [(stopped_at, began_at, accounts_before, accounts_after, strength, evidence)] = found[0]
+    assert (accounts_before, accounts_after) == (20, 25)
+    assert (stopped_at, began_at) == (START + timedelta(minutes=12), START + timedelta(days=1))
+    assert strength == pytest.approx(0.75 * (1 - 0.1 * 0.3))
+    assert any("age is not known" in line for line in evidence)

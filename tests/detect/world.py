@@ -29,6 +29,7 @@ _VIEWS = (
     "campaign_things",
     "merged_campaigns",
     "campaign_events",
+    "campaign_successions",
     "alerts",
     "alert_events",
     "naming",
@@ -66,6 +67,8 @@ class Tx:
             self.connection.unregister("shape")
         self.connection.execute("create view links as from link_hour")
         self.connection.execute("create view account_fact as from accounts")
+        self.connection.execute("create view hour as from fingerprints_1m")
+        self.connection.execute("create view pane_delta as select *, window_start as pane from fingerprints_1m")
         day = "time_bucket(interval '24 hours', hour, timestamptz '1970-01-01 00:00:00+00')"
         self.connection.execute(f"create view link_day as select *, {day} as day from link_hour")
         self.connection.execute("create view fingerprints_1h as from fingerprints_1m")
@@ -76,6 +79,7 @@ class Tx:
             "0007_corpora",
             "0008_campaign_graph",
             "0009_campaign_life",
+            "0010_succession",
         ):
             self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
         for macro in _MACROS:
@@ -110,6 +114,8 @@ def account_frame(facts: list[dict[str, object]], events: pl.DataFrame) -> pl.Da
         "quota": pl.Int64(),
         "cleared_reason": pl.String(),
         "cleared_until": pl.Datetime("us", "UTC"),
+        "errors": pl.Int64(),
+        "status": pl.String(),
     }
     seen = events.group_by("account_id").agg(
         pl.col("timestamp").min().alias("first_seen"), pl.col("timestamp").max().alias("last_seen")

@@ -209,6 +209,22 @@ def test_a_campaign_is_explained_with_its_members(analyzed: Analyzed) -> None:
     assert len(edges) == sum(len(member.group_keys) for member in found.members[:40])
 
 
+def test_who_took_over_from_whom_is_explained_and_hostile_text_in_it_is_escaped(store: Path) -> None:
+    [(one,)] = ask(store, "select campaign_id from campaigns")
+    with duckdb.connect(str(store)) as connection:
+        connection.execute(
+            "insert into campaign_succession select $one, $hostile, first_seen, last_seen, 60, 50, 0.95, [$hostile]"
+            " from campaign where campaign_id = $one",
+            {"one": one, "hostile": HOSTILE},
+        )
+    found = campaign(store, one)
+    assert [(item.succeeds, item.accounts_after, item.strength) for item in found.successions] == [(HOSTILE, 50, 0.95)]
+    text, page = shown(found)
+    assert f"50 accounts of {one}" in text
+    assert "\x1b" not in text
+    assert "A succession names nobody" in page.text
+
+
 def test_a_campaign_that_was_merged_gives_the_one_it_went_into(store: Path) -> None:
     [(one,)] = ask(store, "select campaign_id from campaigns")
     with duckdb.connect(str(store)) as connection:
