@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,6 @@ import polars as pl
 from pipeline.clock import SystemClock
 from pipeline.config import StoreSettings
 from pipeline.detect.campaigns import update_campaigns
-from pipeline.detect.tables import WriteTx
 from pipeline.store import Store
 
 START: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -30,8 +30,8 @@ LINKS: Final = 20  # things that an account used in the day
 _UTC: Final = pl.Datetime("us", "UTC")
 
 
-def fill(tx: WriteTx, accounts: int, seed: int = 1) -> list[str]:
-    """Signals, findings and facts of ``accounts`` accounts; return their ids."""
+def fill(insert: Callable[[str, pl.DataFrame], object], accounts: int, seed: int = 1) -> list[str]:
+    """Signals, findings, facts and links of ``accounts`` accounts; return their ids."""
     random = np.random.default_rng(seed)
     pools = max(1, accounts // 10 // POOL)
     ids = pl.Series("account_id", [f"acct-{i:07d}" for i in range(accounts)])
@@ -53,7 +53,7 @@ def fill(tx: WriteTx, accounts: int, seed: int = 1) -> list[str]:
     )
     windows = pl.DataFrame({"number": list(range(WINDOWS))})
     moment = pl.lit(START, dtype=_UTC)
-    tx.insert(
+    insert(
         "signal",
         held.join(windows, how="cross").select(
             pl.lit("shared_prompt").alias("rule_id"),
@@ -70,7 +70,7 @@ def fill(tx: WriteTx, accounts: int, seed: int = 1) -> list[str]:
             (moment + pl.duration(minutes=5)).alias("last_seen"),
         ),
     )
-    tx.insert(
+    insert(
         "finding",
         who.select(
             pl.format("account:{}", "account_id").alias("finding_id"),
@@ -82,7 +82,7 @@ def fill(tx: WriteTx, accounts: int, seed: int = 1) -> list[str]:
             *(moment.alias(name) for name in ("first_seen", "last_seen", "created_at", "updated_at")),
         ),
     )
-    tx.insert(
+    insert(
         "account_fact",
         who.select(
             "account_id",
@@ -94,7 +94,7 @@ def fill(tx: WriteTx, accounts: int, seed: int = 1) -> list[str]:
             moment.alias("updated_at"),
         ),
     )
-    tx.insert(
+    insert(
         "account_seen",
         who.select(
             "account_id",
@@ -106,7 +106,7 @@ def fill(tx: WriteTx, accounts: int, seed: int = 1) -> list[str]:
         ),
     )
     links = pl.DataFrame({"number": list(range(LINKS))})
-    tx.insert(
+    insert(
         "link_day",
         who.join(links, how="cross").select(
             moment.dt.truncate("1d").alias("day"),
@@ -139,8 +139,14 @@ def main() -> None:
         tempfile.TemporaryDirectory() as place,
         Store.open(Path(place) / "bench.duckdb", StoreSettings(), clock=SystemClock()) as store,
     ):
-        with store.transaction() as tx:
-            ids = fill(tx, accounts)
+
+        def insert(table: str, frame: pl.DataFrame) -> None:
+            for part in frame.iter_slices(1_000_000):
+                with store.transaction() as tx:
+                    tx.insert(table, part)
+
+        ids = fill(insert, accounts)
+        store.checkpoint()
         for what in ("first look", "look without news"):
             began, cpu = time.perf_counter(), time.process_time()
             with store.transaction() as tx:

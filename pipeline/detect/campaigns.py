@@ -15,14 +15,14 @@ from typing import Any, Final
 import polars as pl
 
 from pipeline.detect.graph import Group, find_groups, rare_things
-from pipeline.detect.holders import Holders, keep_holders, read_holders
+from pipeline.detect.holders import Holders, keep_holders, read_candidates, read_shared
 from pipeline.detect.identity import Placed, Stored, place
 from pipeline.detect.life import Stand, Then, changes
 from pipeline.detect.lives import read_lives
 from pipeline.detect.membership import Membership, find_members
 from pipeline.detect.population import keep_populations
 from pipeline.detect.succession import find_successions, table
-from pipeline.detect.tables import WriteTx
+from pipeline.detect.tables import WriteTx, forget
 from pipeline.rules.run import Tx
 
 _UTC: Final = pl.Datetime("us", "UTC")
@@ -69,14 +69,21 @@ def update_campaigns(
         quiet: of event time without a request of its members, after which a campaign has ended.
         now: wall time.
     """
+    changed = _update(tx, accounts, tests=tests, quiet=quiet, now=now)
+    forget(tx)
+    return changed
+
+
+def _update(tx: WriteTx, accounts: Collection[str], *, tests: int, quiet: timedelta, now: datetime) -> tuple[str, ...]:
     keep_holders(tx, accounts)
     stored = _stored(tx)
     keep_populations(tx)
-    holders = read_holders(tx, tests)
-    if not stored and holders.things.is_empty():
+    things, named = read_shared(tx, tests)
+    if not stored and things.is_empty():
         return ()
-    groups = find_groups(holders.held, holders.things)
-    found = find_members(groups, holders.held, holders.things, holders.facts, tests)
+    groups = find_groups(named.held, things)
+    holders = read_candidates(tx, groups, things)
+    found = find_members(groups, holders.held, things, holders.facts, tests)
     state = _state(groups, place(groups, stored), found, holders)
     counted = state.members.filter(_COUNTED).select("campaign_id", "account_id")
     lives = counted.join(read_lives(tx, counted["account_id"].to_list()), on="account_id")
@@ -86,7 +93,9 @@ def update_campaigns(
     if changed:
         _write(tx, state, changed, now)
         _record(tx, state, then, now)
-    _write_successions(tx, table(find_successions(lives, rare_things(holders.held, holders.things))))
+    _write_successions(
+        tx, table(find_successions(lives, holders.held.join(rare_things(named.held, things), on="thing")))
+    )
     return tuple(sorted(changed))
 
 
@@ -340,7 +349,7 @@ def _write_rows(
 
 
 def _reasons(tx: Tx, ids: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What the campaigns share: of each kind of evidence the strongest sentence, the strongest first."""
+    """What named accounts share: of each kind of evidence the strongest sentence, the strongest first."""
     rows = tx.execute(
         """
         with told as (
@@ -358,6 +367,7 @@ def _reasons(tx: Tx, ids: Mapping[str, Any]) -> dict[str, list[str]]:
                 on
                     signal.account_id = campaign_member.account_id
                     and campaign_key.campaign_id = campaign_member.campaign_id
+            inner join graded on signal.account_id = graded.account_id and graded.named
             where campaign_key.campaign_id in (select unnest($ids::varchar[]))
             group by campaign_key.campaign_id, signal.evidence
         )

@@ -84,10 +84,9 @@ def find_groups(held: pl.DataFrame, things: pl.DataFrame) -> list[Group]:
 
 
 def rare_things(held: pl.DataFrame, things: pl.DataFrame) -> pl.DataFrame:
-    """Which accounts, named or not, have things that hardly any other has: account_id, thing, kind."""
+    """The things that several named accounts share and hardly any other account has: thing, kind."""
     rare = _sized(held, things).filter("rare").select("thing").unique().sort("thing")
-    kinds = rare.with_columns(pl.Series("kind", [kind_of(thing) for thing in rare["thing"]], dtype=pl.String()))
-    return held.select("account_id", "thing").join(kinds, on="thing")
+    return rare.with_columns(pl.Series("kind", [kind_of(thing) for thing in rare["thing"]], dtype=pl.String()))
 
 
 def _sized(held: pl.DataFrame, things: pl.DataFrame) -> pl.DataFrame:

@@ -19,6 +19,7 @@ from pipeline.detect.graph import FACTS, MIN_NAMED, Group, chance, kind_of
 
 _DIGITS: Final = 4  # of a probability: more would change with every account that comes or goes
 _SUREST: Final = 0.9999
+_WORTH_TELLING: Final = 0.01  # who belongs less probably is not told of, unless he is named
 _TELLING: Final = 10.0  # a thing tells something when named accounts have it so many times as often as unrelated ones
 
 
@@ -55,9 +56,9 @@ def find_members(
         schema={"group": pl.Int64(), "thing": pl.List(pl.String())},
     ).explode("thing")
     shared = _shared(cores, joins, held.join(things, on="thing"))
-    candidates = held.join(joins, on="thing").select("group", "account_id").unique()
+    candidates = held.join(joins, on="thing").select("group", "account_id", "named").unique()
     having = candidates.join(held, on="account_id").join(shared, on=["group", "thing"])
-    named = having.sort("thing").group_by("group", "account_id", maintain_order=True).agg(pl.col("thing"))
+    has = having.sort("thing").group_by("group", "account_id", maintain_order=True).agg(pl.col("thing"))
     best = having.group_by("group", "account_id", "kind").agg(pl.col("weight").max())
     kinds = shared.select("group", "kind", "weight_missing").unique()
     odds = {index: len(group.core) for index, group in enumerate(groups)}
@@ -76,18 +77,17 @@ def find_members(
             .alias("evidence")
         )
         .sort("group", "account_id", "kind")
-        .group_by("group", "account_id", maintain_order=True)
+        .group_by("group", "account_id", "named", maintain_order=True)
         .agg(pl.col("evidence").sum())
         .with_columns(
             pl.col("evidence") + pl.col("group").replace_strict(dict(enumerate(prior)), return_dtype=pl.Float64()).log()
         )
-        .join(named, on=["group", "account_id"])
-        .select(
-            "group",
-            "account_id",
-            (1 / (1 + (-pl.col("evidence")).exp())).clip(1 - _SUREST, _SUREST).round(_DIGITS).alias("probability"),
-            pl.col("thing").alias("shared"),
+        .with_columns(
+            (1 / (1 + (-pl.col("evidence")).exp())).clip(1 - _SUREST, _SUREST).round(_DIGITS).alias("probability")
         )
+        .filter(pl.col("named") | (pl.col("probability") >= _WORTH_TELLING))
+        .join(has, on=["group", "account_id"])
+        .select("group", "account_id", "probability", pl.col("thing").alias("shared"))
     )
     return Membership(shared.sort("group", "thing"), members, prior)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import Final, Protocol
 
 import polars as pl
 
@@ -18,6 +18,9 @@ class WriteTx(Tx, Protocol):
         ...
 
 
+_SCRATCH: Final = ("touched_account", "graded", "shared_key", "shared_fact", "wanted_thing")
+
+
 def touch(tx: WriteTx, accounts: Collection[str]) -> None:
     """Make ``touched_account`` the table of these accounts, each once, until it is called again.
 
@@ -28,3 +31,9 @@ def touch(tx: WriteTx, accounts: Collection[str]) -> None:
     tx.insert(
         "touched_account", pl.DataFrame({"account_id": sorted(set(accounts))}, schema={"account_id": pl.String()})
     )
+
+
+def forget(tx: Tx) -> None:
+    """Drop the temporary tables of a look: what is in them takes of the store's memory until then."""
+    for name in _SCRATCH:
+        tx.execute(f"drop table if exists temp.main.{name}")
