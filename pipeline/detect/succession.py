@@ -29,7 +29,12 @@ _WORTH: Final = {"said": 0.9, "reasoning_blob": 0.9, "payment": 0.8, "client": 0
 _WORTH_OTHER: Final = 0.4
 _AGE_UNKNOWN: Final = 0.75
 _LOOKED_AT: Final = 16  # pauses within a campaign, the longest first: each costs the sorting of a pool
-_CALLED: Final = {"said": "prompts and passages", "reasoning_blob": "reasoning blocks", "email_domain": "mail domains"}
+_CALLED: Final = {
+    "said": "prompts and passages",
+    "reasoning_blob": "reasoning blocks",
+    "email_domain": "mail domains",
+    "corpus": "known sets",
+}
 
 
 @dataclass(frozen=True, slots=True)
