@@ -14,7 +14,7 @@ from pipeline.cli.saved import saved_queries
 from pipeline.clock import ManualClock
 from pipeline.config import StoreSettings
 from pipeline.store import Store
-from pipeline.store.migrate import view_files
+from pipeline.resources import sql_dir
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "sql.md"
 MEANING = re.compile(r"^    (?:.* as )?(?:\w+\.)?(\w+),? -- (.+)$", re.MULTILINE)
@@ -84,7 +84,7 @@ def page() -> str:
             name: store.connection.execute(f"select column_name, column_type from (describe {name})").fetchall()
             for name in ORDER
         }
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in view_files()}
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(sql_dir("views").glob("*.sql"))}
     unknown = {name for name in texts if not name.startswith("macro_")} ^ set(ORDER)
     if unknown:
         raise SystemExit(f"ORDER in {Path(__file__).name} and sql/views differ: {', '.join(sorted(unknown))}")

@@ -29,7 +29,18 @@ ALLOWED_VIEWS: Final = frozenset(
     }
 )
 _TABLE_FUNCTIONS: Final = frozenset(
-    {"unnest", "range", "generate_series", "active_accounts", "account_texts", "corpus_sightings", "corpus_coverage"}
+    {
+        "unnest",
+        "range",
+        "generate_series",
+        "active_accounts",
+        "account_texts",
+        "account_distributions",
+        "corpus_sightings",
+        "corpus_coverage",
+        "crowd_traits",
+        "link_rows",
+    }
 )
 # A rule must give the same rows for the same window whenever it is run, and must not read the process's surroundings.
 _REFUSED_FUNCTIONS: Final = frozenset(

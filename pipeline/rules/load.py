@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from pipeline.config import RuleSettings
 from pipeline.resources import sql_dir
 from pipeline.rules.lint import problems as sql_problems
 from pipeline.rules.model import Rule, RuleFileError, RuleMeta, out_of_range
+from pipeline.sql_text import behind
 
 _MAX_BYTES: Final = 262_144
 
@@ -99,7 +100,7 @@ def _read(base: Path) -> tuple[Rule | None, list[str]]:
     names = frozenset(meta.parameters)
     problems += [f".sql: {text}" for text in sql_problems(sql, names)]
     defaults = {name: item.default for name, item in meta.parameters.items()}
-    return Rule(base.name, meta, sql, defaults, str(base)), problems
+    return Rule(base.name, meta, sql, defaults, str(base), behind(sql)), problems
 
 
 def _meta(file: Path) -> tuple[RuleMeta | None, list[str]]:
@@ -142,4 +143,4 @@ def override(rule: Rule, values: Mapping[str, float]) -> Rule:
     wrong: Iterable[str] = out_of_range(values, rule.meta.parameters)
     if wrong:
         raise RuleFileError(f"{rule.rule_id}: {'; '.join(wrong)}", next_step="see the rule's YAML for names and ranges")
-    return Rule(rule.rule_id, rule.meta, rule.sql, {**rule.parameters, **values}, rule.origin)
+    return replace(rule, parameters={**rule.parameters, **values})

@@ -169,16 +169,20 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A checked rule. ``sql`` binds exactly ``$since``, ``$until`` and the names in ``parameters``."""
+    """A checked rule. ``sql`` binds exactly ``$since``, ``$until`` and the names in ``parameters``.
+
+    ``behind``: the code of the macros and views that it rests on.
+    """
 
     rule_id: str
     meta: RuleMeta
     sql: str
     parameters: Mapping[str, float]
     origin: str
+    behind: str = ""
 
     @property
     def version(self) -> str:
-        """What tells one text and set of parameters from another: the first digits of their SHA-256."""
+        """What tells one text, with what it rests on, and set of parameters from another: digits of their SHA-256."""
         parameters = msgspec.json.encode(dict(sorted(self.parameters.items())))
-        return hashlib.sha256(self.sql.encode() + b"\0" + parameters).hexdigest()[:12]
+        return hashlib.sha256(f"{self.sql}\0{self.behind}\0".encode() + parameters).hexdigest()[:12]

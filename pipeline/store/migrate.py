@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +13,9 @@ import duckdb
 
 from pipeline.errors import StoreError, StoreVersionError
 from pipeline.resources import sql_dir
+from pipeline.sql_text import in_order, view_texts
 
 _NAME: Final = re.compile(r"^(\d{4})_(\w+)\.sql$")
-_USES: Final = re.compile(r"(?<=\bfrom )\w+|(?<=\bjoin )\w+|\w+(?=\()")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +121,13 @@ def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration, now: dat
         ) from error
 
 
-def view_files() -> list[Path]:
-    """The files of ``sql/views``: macros and views, a statement each."""
-    return sorted(sql_dir("views").glob("*.sql"))
-
-
 def write_views(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the macros and views of this version, in place of others; nothing where they are there.
 
     Raises:
         StoreError: one cannot be made; all are as they were.
     """
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in view_files()}
+    texts = view_texts()
     digest = hashlib.sha256("\0".join(texts.values()).encode()).hexdigest()
     stored = connection.execute("select value from meta where key = 'views'").fetchone()
     if stored and stored[0] == digest:
@@ -142,7 +136,7 @@ def write_views(connection: duckdb.DuckDBPyConnection) -> None:
     try:
         for name in _own(connection, "select view_name from duckdb_views() where not internal and not temporary"):
             connection.execute(f'drop view "{name}"')
-        for text in _in_order(texts):
+        for text in in_order(texts):
             connection.execute(text)
         connection.execute("delete from meta where key = 'views'")
         connection.execute("insert into meta values ('views', $digest)", {"digest": digest})
@@ -156,17 +150,3 @@ def write_views(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _own(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
     return [str(row[0]) for row in connection.execute(sql).fetchall()]
-
-
-def _in_order(texts: dict[str, str]) -> Iterator[str]:
-    """Each macro and view after those that it uses."""
-    left = {name.removeprefix("macro_"): text for name, text in texts.items()}
-    while left:
-        ready = [name for name, text in left.items() if not set(_USES.findall(_code(text))) & (left.keys() - {name})]
-        if not ready:
-            raise StoreError(f"views use each other in a circle: {', '.join(sorted(left))}")
-        yield from [left.pop(name) for name in ready]
-
-
-def _code(text: str) -> str:
-    return "\n".join(line.partition("--")[0] for line in text.splitlines())

@@ -78,96 +78,20 @@ everyone as (
     from active
 ),
 
-trait as (
-    select distinct
-        source_id as account_id,
-        target_kind as trait_kind,
-        target_id as trait_id
-    from links
-    where
-        hour >= date_trunc('hour', $since::timestamptz)
-        and hour < $until::timestamptz
-        and source_kind = 'account'
-        and target_kind in ('client', 'network')
-    union all
-    select
-        account_id,
-        'payment' as trait_kind,
-        payment_hash as trait_id
-    from active
-    where payment_hash is not null
-    union all
-    select
-        account_id,
-        'email domain' as trait_kind,
-        email_domain as trait_id
-    from active
-    where email_domain is not null
-),
-
-holders as (
-    select
-        trait_kind,
-        trait_id,
-        count(*) as accounts
-    from trait
-    group by trait_kind, trait_id
-    having count(*) >= 3
-),
-
-own as (
-    -- Things that at least three of the crowd share and hardly anybody outside it has.
-    select
-        member.kind,
-        member.thing_id,
-        trait.trait_kind,
-        trait.trait_id,
-        if(trait.trait_kind = 'network', network_place(trait.trait_id), trait.trait_id) as place,
-        count(*) as in_crowd,
-        list(member.account_id) as held_by
-    from member
-    inner join crowd on member.kind = crowd.kind and member.thing_id = crowd.thing_id
-    inner join trait on member.account_id = trait.account_id
-    inner join holders on trait.trait_kind = holders.trait_kind and trait.trait_id = holders.trait_id
-    where member.speaks
-    group by member.kind, member.thing_id, trait.trait_kind, trait.trait_id
-    having count(*) >= 3 and count(*) >= $own_share * any_value(holders.accounts)
-),
-
-told_apart as (
-    -- The largest place of each kind may be a school or a company, with all its networks: a pool spreads over several.
-    select
-        *,
-        place = first_value(place) over (
-            partition by kind, thing_id, trait_kind
-            order by in_place desc, place asc
-        ) as largest
-    from (
-        select
-            *,
-            sum(in_crowd) over (partition by kind, thing_id, trait_kind, place) as in_place
-        from own
-    ) as by_place
-),
-
 alike as (
-    select
-        kind,
-        thing_id,
-        count(distinct account_id) filter (where trait_kind = 'client') as client,
-        count(distinct account_id) filter (where trait_kind = 'network' and not largest) as network,
-        count(distinct account_id) filter (where trait_kind = 'payment' and not largest) as payment,
-        count(distinct account_id) filter (where trait_kind = 'email domain' and not largest) as email
-    from (
-        select
-            kind,
-            thing_id,
-            trait_kind,
-            largest,
-            unnest(held_by) as account_id
-        from told_apart
-    ) as held
-    group by kind, thing_id
+    -- Of what is the crowd's own: how many of its customers have it.
+    select *
+    from crowd_traits(
+        (
+            select list(struct_pack(kind := member.kind, thing_id := member.thing_id, account_id := member.account_id))
+            from member
+            inner join crowd on member.kind = crowd.kind and member.thing_id = crowd.thing_id
+            where member.speaks
+        ),
+        $since,
+        $until,
+        $own_share
+    )
 ),
 
 facets as (
@@ -190,23 +114,25 @@ facets as (
 judged as (
     select
         *,
-        $prior
-        -- The launch of a tool explains newcomers who try it about equally often, through its own client, however many
-        -- they are: these facts together reach $explained at most, which names nobody, not even with a steadiness on
-        -- top that comes by chance.
-        + least(
+        crowd_log_odds(
+            $prior,
+            -- Newcomers who try a tool about equally often, through its own client, name nobody, however many they are, not
+            -- even with a steadiness on top that comes by chance.
             $explained,
-            3.0 * least(1, 2 * coalesce(greatest(0, young_share - base_young), 0))
-            -- Similar volumes say something only when there are more than one or two requests to compare.
-            + 1.5 * greatest(0, 1 - spread) * least(1, greatest(0, (mean_events - 1) / 2))
-            + 1.5 * apart * client
+            customers,
+            $min_accounts,
+            young_share,
+            base_young,
+            spread,
+            mean_events,
+            client,
             -- Teachers, audits and judges ask for such things too.
-            + $asking * kinded
-            + least(1, ln(customers / $min_accounts) / 3)
-        )
-        -- It does not explain that customers who seem to have nothing to do with each other pay or register together. A
-        -- pool hides most of that, so a third of the crowd is as good as all of it.
-        + apart * (2.5 * least(1, 3 * payment) + 2.5 * least(1, 3 * email) + 2.0 * least(1, 2 * network)) as log_odds
+            $asking * kinded,
+            apart,
+            payment,
+            email,
+            network
+        ) as log_odds
     from facets
 ),
 
@@ -258,7 +184,7 @@ select
         accounts
     ) as reason,
     format(
-        '{} accounts of {} customers send one {}, {:.0f} times each on average.{}{}{}',
+        '{} accounts of {} customers send one {}, {:.0f} times each on average.{}{}',
         accounts,
         customers,
         what,
@@ -271,28 +197,7 @@ select
             ),
             ''
         ),
-        coalesce(
-            format(
-                ' {:.0f} % of them were younger than {:.0f} days, of the other accounts {:.0f} %.',
-                100 * young_share,
-                $young_days,
-                100 * base_young
-            ),
-            ''
-        ),
-        coalesce(
-            ' They share with each other and hardly anybody else: ' || nullif(
-                concat_ws(
-                    ', ',
-                    if(client > 0, format('a client ({:.0f} %)', 100 * client), null),
-                    if(payment > 0, format('payments ({:.0f} %)', 100 * payment), null),
-                    if(email > 0, format('mail domains ({:.0f} %)', 100 * email), null),
-                    if(network > 0, format('networks ({:.0f} %)', 100 * network), null)
-                ),
-                ''
-            ) || '.',
-            ''
-        )
+        crowd_story(young_share, $young_days, base_young, client, payment, email, network)
     ) as group_reason,
     first_seen,
     last_seen

@@ -44,6 +44,12 @@ _MACROS = (
     "macro_active_accounts",
     "macro_link_rows",
     "macro_account_texts",
+    "macro_crowd_traits",
+    "macro_crowd_log_odds",
+    "macro_crowd_story",
+    "macro_distribution_sum",
+    "macro_account_distributions",
+    "macro_distribution_errors_apart",
     "corpora",
     "macro_corpus_sightings",
 )
@@ -75,6 +81,7 @@ class Tx:
         for migration in (
             "0002_detection",
             "0003_group_reason",
+            "0005_distribution",
             "0006_naming",
             "0007_corpora",
             "0008_campaign_graph",

@@ -34,23 +34,8 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "filter (where member.speaks) >= $min_accounts",
             "filter (where member.speaks) >= 0 * $min_accounts",
         ),
+        "what is asked for does not matter": ("$asking * kinded,", "0 * $asking * kinded,"),
         "what a launch explains is not limited": ("            $explained,\n", "            $explained + 100,\n"),
-        "what is asked for does not matter": ("+ $asking * kinded", "+ 0 * $asking * kinded"),
-        "everybody's age is not looked at": ("young_share - base_young)", "young_share - 0)"),
-        "nobody's age is looked at": ("            3.0 * least(", "            0.0 * least("),
-        "volumes are not compared": ("+ 1.5 * greatest(0, 1 - spread)", "+ 0.0 * greatest(0, 1 - spread)"),
-        "any volumes are similar": ("+ 1.5 * greatest(0, 1 - spread)", "+ 1.5 * greatest(0, 1)"),
-        "payments and mail domains are not looked at": (
-            "(2.5 * least(1, 3 * payment) + 2.5 * least(1, 3 * email) + ",
-            "(0 * payment + 0 * email + ",
-        ),
-        "one school is several places": ("'network' and not largest", "'network'"),
-        "a campus is as many places as it has networks": ("network_place(trait.trait_id)", "trait.trait_id"),
-        "one mail domain is several places": ("'email domain' and not largest", "'email domain'"),
-        "what others have too is the crowd's own": (
-            "and count(*) >= $own_share * any_value(holders.accounts)",
-            "and $own_share > 0",
-        ),
         "a handful of requests counts like many": ("events / (events + 0.1) / (1", "1.2 / (1"),
     },
     "asks_for_reasoning": {
@@ -64,10 +49,42 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "<= $max_population_share * (select",
             "<= 100 * $max_population_share * (select",
         ),
-        "everybody's age is not looked at": ("young_share - base_young)", "young_share - 0)"),
-        "any volumes are similar": ("+ 1.5 * greatest(0, 1 - spread)", "+ 1.5 * greatest(0, 1)"),
         "it may name by itself": ("    $cap * member.share", "    1.4 * $cap * member.share"),
-        "nobody's age is looked at": ("            3.0 * least(", "            0.0 * least("),
+    },
+    "shared_source": {
+        "only who asks very much is compared": (
+            "where said.events >= $min_prompts",
+            "where said.events >= 6 * $min_prompts",
+        ),
+        "a thing that everybody has is rare": (
+            "<= $max_population_share * (select",
+            "<= 100 * $max_population_share * (select",
+        ),
+        "any two who have a thing will do": (
+            "    group by kind, thing_id\n    having count(distinct customer) >= $min_holders\n",
+            "    group by kind, thing_id\n    having count(*) >= 1 + 0 * $min_holders\n",
+        ),
+        "what everybody asks is a source": ("median(from_others - from_others_of_it) >= $apart", "$apart > 0"),
+        "who asks as everybody does is of the crowd": (
+            "(holds or from_others - from_source >= $apart)",
+            "(holds or from_others > -100 * $apart)",
+        ),
+        "whatever one asks one is of the crowd": ("where from_source <= $alike", "where from_source <= 100 * $alike"),
+        "any volume is the crowd's": (
+            "between candidate.usual_events / $volumes and candidate.usual_events * $volumes",
+            "between 0 and 100 * candidate.usual_events * $volumes",
+        ),
+        "an agent asks like a person": ("abs(asker.tools - candidate.usual_tools) <= 0.25", "true"),
+        "a conversation is as good as single requests": (
+            "abs(asker.single - candidate.usual_single) <= 0.25",
+            "true",
+        ),
+        "any age is the crowd's": (">= $other_age,", ">= 0 * $other_age,"),
+        "any few are a crowd": (
+            "having count(*) filter (where speaks) >= $min_accounts",
+            "having count(*) filter (where speaks) >= 0 * $min_accounts",
+        ),
+        "what a launch explains is not limited": ("            $explained,\n", "            $explained + 100,\n"),
     },
     "closed_loop_pool": {
         "latency does not matter": ("        sum(latency_ms) as busy_ms,\n", "        sum(events) as busy_ms,\n"),
@@ -131,6 +148,66 @@ MACROS: Final[Mapping[str, tuple[str, str, str, tuple[str, ...]]]] = {
         "                payment_hash is not null\n",
         "                false\n",
         ("shared_prompt", "known_set_in_shards"),
+    ),
+    "what a launch explains is not limited": (
+        "macro_crowd_log_odds",
+        "    explained,\n    3.0",
+        "    explained + 100,\n    3.0",
+        ("shared_prompt", "shared_source"),
+    ),
+    "everybody's age is not looked at": (
+        "macro_crowd_log_odds",
+        "young_share - base_young)",
+        "young_share - 0)",
+        ("shared_prompt", "shared_client"),
+    ),
+    "nobody's age is looked at": (
+        "macro_crowd_log_odds",
+        "    3.0 * least(",
+        "    0.0 * least(",
+        ("shared_prompt", "shared_client", "shared_source"),
+    ),
+    "volumes are not compared": (
+        "macro_crowd_log_odds",
+        "+ 1.5 * greatest(0, 1 - spread)",
+        "+ 0.0 * greatest(0, 1 - spread)",
+        ("shared_prompt",),
+    ),
+    "any volumes are similar": (
+        "macro_crowd_log_odds",
+        "+ 1.5 * greatest(0, 1 - spread)",
+        "+ 1.5 * greatest(0, 1)",
+        ("shared_prompt", "shared_client"),
+    ),
+    "payments and mail domains are not looked at": (
+        "macro_crowd_log_odds",
+        "(2.5 * least(1, 3 * payment) + 2.5 * least(1, 3 * email) + ",
+        "(0 * payment + 0 * email + ",
+        ("shared_prompt", "shared_source"),
+    ),
+    "one school is several places": (
+        "macro_crowd_traits",
+        "'network' and not largest",
+        "'network'",
+        ("shared_prompt",),
+    ),
+    "a campus is as many places as it has networks": (
+        "macro_crowd_traits",
+        "network_place(crowd_trait.trait_id)",
+        "crowd_trait.trait_id",
+        ("shared_prompt",),
+    ),
+    "one mail domain is several places": (
+        "macro_crowd_traits",
+        "'email domain' and not largest",
+        "'email domain'",
+        ("shared_prompt", "shared_source"),
+    ),
+    "what others have too is the crowd's own": (
+        "macro_crowd_traits",
+        "and count(*) >= own_share * any_value(trait_holder.accounts)",
+        "and own_share > 0",
+        ("shared_prompt",),
     ),
 }
 _EACH: Final = [(rule_id, name) for rule_id, mutants in MUTANTS.items() for name in mutants]

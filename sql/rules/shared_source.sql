@@ -1,0 +1,369 @@
+-- Whose prompts are drawn from one unusual source, as the parts of one data set are, among accounts that are alike?
+with
+active as (
+    select
+        *,
+        created_at > first_seen - to_days($young_days::integer) as young
+    from active_accounts($since, $until)
+),
+
+everyone as (
+    select
+        count(*) as accounts,
+        count(*) filter (where young) as young,
+        count(young) as known_age
+    from active
+),
+
+manner as (
+    -- How it asks, whatever it asks.
+    select
+        entity_id as account_id,
+        sum(single_turn) / sum(events) as single,
+        sum(tool_events) / sum(events) as tools,
+        min(first_seen) as first_seen,
+        max(last_seen) as last_seen
+    from fingerprints_1h
+    where
+        window_start >= date_trunc('hour', $since::timestamptz)
+        and window_start < $until::timestamptz
+        and kind = 'account'
+    group by entity_id
+),
+
+asker as (
+    select
+        said.account_id,
+        said.events::double as events,
+        said.prompt_sum,
+        list_dot_product(said.prompt_sum::double[], said.prompt_sum::double[]) as product,
+        active.young,
+        active.customer,
+        active.payment_hash,
+        active.email_domain,
+        manner.single,
+        manner.tools,
+        manner.first_seen,
+        manner.last_seen
+    from account_distributions($since, $until) as said
+    inner join active on said.account_id = active.account_id
+    inner join manner on said.account_id = manner.account_id
+    where said.events >= $min_prompts
+),
+
+total as (
+    select
+        prompt_sum,
+        list_dot_product(prompt_sum::double[], prompt_sum::double[]) as product,
+        events
+    from (
+        select
+            distribution_sum(prompt_sum) as prompt_sum,
+            sum(events) as events
+        from asker
+    ) as added
+),
+
+thing as (
+    -- What few have: a client, a payment, a mail domain.
+    select
+        source_id as account_id,
+        target_kind as kind,
+        target_id as thing_id
+    from link_rows($since, $until)
+    where target_kind = 'client'
+    group by source_id, target_kind, target_id
+    union all
+    select
+        account_id,
+        'payment' as kind,
+        payment_hash as thing_id
+    from active
+    where payment_hash is not null
+    union all
+    select
+        account_id,
+        'email domain' as kind,
+        email_domain as thing_id
+    from active
+    where email_domain is not null
+),
+
+rare as (
+    select
+        thing.kind,
+        thing.thing_id
+    from thing
+    inner join active on thing.account_id = active.account_id
+    group by thing.kind, thing.thing_id
+    having
+        count(*) >= $min_holders
+        and count(*) <= $max_population_share * (select everyone.accounts from everyone)
+),
+
+held as (
+    select
+        rare.kind,
+        rare.thing_id,
+        asker.*
+    from rare
+    inner join thing on rare.kind = thing.kind and rare.thing_id = thing.thing_id
+    inner join asker on thing.account_id = asker.account_id
+),
+
+added as (
+    -- What the holders of a thing ask, and how.
+    select
+        kind,
+        thing_id,
+        distribution_sum(prompt_sum) as prompt_sum,
+        sum(events) as events,
+        median(events) as usual_events,
+        median(single) as usual_single,
+        median(tools) as usual_tools,
+        count(*) as holders
+    from held
+    group by kind, thing_id
+    having count(distinct customer) >= $min_holders
+),
+
+candidate as (
+    select
+        added.*,
+        list_dot_product(added.prompt_sum::double[], added.prompt_sum::double[]) as product,
+        list_dot_product(added.prompt_sum::double[], total.prompt_sum::double[]) as with_total,
+        total.prompt_sum as total_sum,
+        total.product as total_product,
+        total.events as total_events
+    from added
+    cross join total
+    where total.events >= added.events + 2
+),
+
+source as (
+    -- Things whose holders ask as if from one source, which is not what others ask.
+    select
+        kind,
+        thing_id
+    from (
+        select
+            candidate.kind,
+            candidate.thing_id,
+            distribution_errors_apart(
+                held.product,
+                held.events,
+                candidate.product - 2 * list_dot_product(held.prompt_sum::double[], candidate.prompt_sum::double[])
+                + held.product,
+                candidate.events - held.events,
+                list_dot_product(held.prompt_sum::double[], candidate.prompt_sum::double[]) - held.product
+            ) as from_others_of_it,
+            distribution_errors_apart(
+                held.product,
+                held.events,
+                candidate.total_product - 2 * candidate.with_total + candidate.product,
+                candidate.total_events - candidate.events,
+                list_dot_product(held.prompt_sum::double[], candidate.total_sum::double[])
+                - list_dot_product(held.prompt_sum::double[], candidate.prompt_sum::double[])
+            ) as from_others
+        from candidate
+        inner join held on candidate.kind = held.kind and candidate.thing_id = held.thing_id
+    ) as measured
+    group by kind, thing_id
+    having median(from_others_of_it) <= $alike / 2 and median(from_others - from_others_of_it) >= $apart
+    qualify row_number() over (order by count(*) desc, kind asc, thing_id asc) <= $max_sources
+),
+
+measured as (
+    select
+        candidate.kind,
+        candidate.thing_id,
+        candidate.product as source_product,
+        candidate.events as source_events,
+        candidate.total_product - 2 * candidate.with_total + candidate.product as others_product,
+        candidate.total_events - candidate.events as others_events,
+        asker.*,
+        held.account_id is not null as holds,
+        list_dot_product(asker.prompt_sum::double[], candidate.prompt_sum::double[]) as with_source,
+        list_dot_product(asker.prompt_sum::double[], candidate.total_sum::double[])
+        - list_dot_product(asker.prompt_sum::double[], candidate.prompt_sum::double[]) as with_others
+    from source
+    inner join candidate on source.kind = candidate.kind and source.thing_id = candidate.thing_id
+    -- Who asks as the holders do: about as many, with or without tools, in conversations or not.
+    inner join asker
+        on
+            asker.events between candidate.usual_events / $volumes and candidate.usual_events * $volumes
+            and abs(asker.single - candidate.usual_single) <= 0.25
+            and abs(asker.tools - candidate.usual_tools) <= 0.25
+    left join held
+        on candidate.kind = held.kind and candidate.thing_id = held.thing_id and asker.account_id = held.account_id
+),
+
+near as (
+    -- How far each is from the source and from what all others ask, itself taken out; in standard errors.
+    select
+        *,
+        if(
+            holds,
+            distribution_errors_apart(
+                product,
+                events,
+                source_product - 2 * with_source + product,
+                source_events - events,
+                with_source - product
+            ),
+            distribution_errors_apart(product, events, source_product, source_events, with_source)
+        ) as from_source,
+        if(
+            holds,
+            distribution_errors_apart(product, events, others_product, others_events, with_others),
+            distribution_errors_apart(
+                product,
+                events,
+                others_product - 2 * with_others + product,
+                others_events - events,
+                with_others - product
+            )
+        ) as from_others
+    from measured
+),
+
+member as (
+    select
+        *,
+        row_number() over (
+            partition by kind, thing_id, customer
+            order by account_id
+        ) = 1 as speaks
+    from near
+    where from_source <= $alike and (holds or from_others - from_source >= $apart)
+),
+
+crowd as (
+    select
+        kind,
+        thing_id,
+        count(*) as accounts,
+        count(*) filter (where speaks) as customers,
+        avg(events) filter (where speaks) as mean_events,
+        coalesce(stddev_samp(events) filter (where speaks) / avg(events) filter (where speaks), 0) as spread,
+        count(*) filter (where speaks and young) as young,
+        count(young) filter (where speaks) as known_age
+    from member
+    group by kind, thing_id
+    having count(*) filter (where speaks) >= $min_accounts
+),
+
+alike as (
+    -- Of what is the crowd's own: how many of its customers have it.
+    select *
+    from crowd_traits(
+        (
+            select list(struct_pack(kind := member.kind, thing_id := member.thing_id, account_id := member.account_id))
+            from member
+            inner join crowd on member.kind = crowd.kind and member.thing_id = crowd.thing_id
+            where member.speaks
+        ),
+        $since,
+        $until,
+        $own_share
+    )
+),
+
+facets as (
+    select
+        crowd.*,
+        coalesce(alike.client / crowd.customers, 0) as client,
+        coalesce(alike.network / crowd.customers, 0) as network,
+        coalesce(alike.payment / crowd.customers, 0) as payment,
+        coalesce(alike.email / crowd.customers, 0) as email,
+        crowd.young / nullif(crowd.known_age, 0) as young_share,
+        -- What share is young among everybody else, one young and one old account added.
+        (everyone.young - crowd.young + 1) / (everyone.known_age - crowd.known_age + 2) as base_young,
+        -- A crowd that is nearly everybody has everything to itself: that says nothing.
+        1 - crowd.accounts / everyone.accounts as apart_from_all
+    from crowd
+    cross join everyone
+    left join alike on crowd.kind = alike.kind and crowd.thing_id = alike.thing_id
+),
+
+judged as (
+    select
+        *,
+        crowd_log_odds(
+            $prior,
+            -- What newcomers have in common who try one tool for one purpose names nobody.
+            $explained,
+            customers,
+            $min_accounts,
+            young_share,
+            base_young,
+            spread,
+            mean_events,
+            client,
+            0,
+            apart_from_all,
+            payment,
+            email,
+            network
+        ) as log_odds
+    from facets
+),
+
+heard as (
+    select
+        member.*,
+        judged.accounts,
+        judged.customers,
+        judged.mean_events,
+        judged.young_share,
+        judged.base_young,
+        judged.client,
+        judged.payment,
+        judged.email,
+        judged.network,
+        judged.log_odds,
+        max(judged.log_odds) over (partition by member.account_id) as best
+    from member
+    inner join judged on member.kind = judged.kind and member.thing_id = judged.thing_id
+    where
+        1 / (1 + exp(-judged.log_odds)) >= $min_strength
+        -- In a crowd of one age whoever is of another came there by chance.
+        and coalesce(
+            if(member.young, judged.young_share, 1 - judged.young_share) >= $other_age,
+            true
+        )
+),
+
+spoken as (
+    -- A pool's client, payments and mail domains lead to one crowd. An account speaks through one, always the same.
+    select *
+    from heard
+    where log_odds >= best - 0.3
+    qualify row_number() over (partition by account_id order by kind asc, thing_id asc) = 1
+)
+
+select
+    'account' as dimension,
+    account_id as entity_id,
+    account_id,
+    'source:' || kind || ' ' || thing_id as group_key,
+    1 / (1 + exp(-log_odds)) as strength,
+    format(
+        'Its {:.0f} prompts are {:.1f} standard errors of chance away from those of {} other accounts, as if all came '
+        || 'from one source, and {:.1f} from what others ask.',
+        events,
+        greatest(0, from_source),
+        accounts - 1,
+        from_others
+    ) as reason,
+    format(
+        'The prompts of {} accounts of {} customers, {:.0f} each on average, are as if drawn from one unusual '
+        || 'source.{}',
+        accounts,
+        customers,
+        mean_events,
+        crowd_story(young_share, $young_days, base_young, client, payment, email, network)
+    ) as group_reason,
+    first_seen,
+    last_seen
+from spoken
