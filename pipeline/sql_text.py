@@ -32,8 +32,8 @@ def code(text: str) -> str:
 
 
 def behind(text: str) -> str:
-    """The code of all macros and views that a text of SQL rests on, in the order of their names."""
-    texts = view_texts()
+    """The code of all macros that a text of SQL rests on, in the order of their names."""
+    texts = {name: text for name, text in view_texts().items() if "create or replace macro" in text}
     found: set[str] = set()
     left = used(text, texts)
     while left:

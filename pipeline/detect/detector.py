@@ -11,10 +11,10 @@ from pipeline import logs
 from pipeline.clock import Clock
 from pipeline.config import Settings
 from pipeline.detect.campaigns import update_campaigns
-from pipeline.detect.discoveries import Basis, apply_naming, choose, count_tests, known_of_text, last_naming
+from pipeline.detect.discoveries import Basis, Tests, apply_naming, choose, count_tests, known_of_text, last_naming
 from pipeline.detect.reference import Reference, load_reference
 from pipeline.detect.schedule import due_windows, floor_to
-from pipeline.detect.scores import update_findings
+from pipeline.detect.scores import changed_use, update_findings
 from pipeline.detect.signals import store_signals
 from pipeline.detect.state import RuleState, mark_dirty, read_states, write_failure, write_passed, write_success
 from pipeline.detect.tables import WriteTx
@@ -150,10 +150,10 @@ class Detector:
         return self._judge(tx, accounts, Basis(before.knowledge, self._digest), tests=tests, before=before)
 
     def _judge(
-        self, tx: WriteTx, accounts: Collection[str], basis: Basis, *, tests: int, before: Basis | None
+        self, tx: WriteTx, accounts: Collection[str], basis: Basis, *, tests: Tests, before: Basis | None
     ) -> tuple[str, ...]:
         now = self.clock.now()
-        concerned = set(accounts)
+        concerned = set(accounts) | changed_use(tx)
         if before != basis:  # e-values of what was found before came from something else
             concerned |= _found(tx)
         if concerned:

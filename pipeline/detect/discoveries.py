@@ -3,6 +3,11 @@
 Wang and Ramdas, "False discovery rate control with e-values" (2022): of m accounts, name the k with the largest
 e-values, k as large as it goes with every one of them at least m / (rate k). The share of innocents among the named is
 then at most ``rate`` on average, however accounts depend on each other: a pool's members do, and so do a tool's users.
+
+A few accounts send so much that one of them could distil alone, and hardly any other could. A part of the rate is kept for
+them: their e-values count with the weight ``heavy_part m / h``, those of the others with ``(1 - heavy_part) m / (m - h)``.
+Weights that do not depend on what was found and add up to m keep the promise (Ignatiadis, Wang, Ramdas, "E-values as
+unnormalized weights in multiple testing", 2023).
 """
 
 from __future__ import annotations
@@ -16,22 +21,45 @@ from pipeline.detect.tables import WriteTx
 from pipeline.rules.run import Tx
 
 RECENT: Final = timedelta(days=7)  # as long as a signal counts; see ``scores``
+HEAVY_PART: Final = 0.5
+MOST_WEIGHT: Final = 100 * HEAVY_PART  # as if at least one account in a hundred sent much
 FEWEST: Final = 1000  # a store with fewer accounts is judged as strictly: what was measured is worlds of thousands
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
-    """What it takes. ``tests``: m. ``least``: the smallest e-value that is named; None: nobody is."""
+class Tests:
+    """How many accounts could have been named, and how many of them send much."""
 
-    tests: int
+    accounts: int
+    heavy: int = 0
+
+    @property
+    def weight(self) -> float:
+        """What the e-value of an account counts that does not send much; at most 1 where some do."""
+        if not 0 < self.heavy < self.accounts * HEAVY_PART:
+            return 1.0
+        return (1 - HEAVY_PART) * self.accounts / (self.accounts - self.heavy)
+
+    @property
+    def heavy_weight(self) -> float:
+        """What the e-value of an account counts that sends much; 1 where so many do that it says nothing."""
+        if not 0 < self.heavy < self.accounts * HEAVY_PART:
+            return 1.0
+        return min(MOST_WEIGHT, HEAVY_PART * self.accounts / self.heavy)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What it takes. ``least``: the smallest weighted e-value that is named; None: nobody is."""
+
+    tests: Tests
     rate: float
     named: int
     least: float | None
 
-    @property
-    def needed(self) -> float | None:
-        """From which e-value on accounts are named, as anybody computes it; None: nobody is."""
-        return self.tests / (self.rate * self.named) if self.named else None
+    def needed(self, weight: float) -> float | None:
+        """From which e-value on accounts of that weight are named, as anybody computes it; None: nobody is."""
+        return self.tests.accounts / (self.rate * self.named * weight) if self.named else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,35 +91,36 @@ def known_of_text(tx: Tx, until: datetime) -> Knowledge:
     return "full" if row[0] else "hashes" if row[1] else "metadata"
 
 
-def count_tests(tx: Tx, until: datetime) -> int:
+def count_tests(tx: Tx, until: datetime) -> Tests:
     """How many accounts could have been named: those with requests in the days that count, at least FEWEST."""
     row = tx.execute(
-        "select count(*) from accounts where first_seen < $until and last_seen >= $begin",
+        "select count(*), count(*) filter (where sends_much(events, first_seen, last_seen)) from accounts "
+        "where first_seen < $until and last_seen >= $begin",
         {"until": until, "begin": until - RECENT},
     ).fetchone()
     assert row is not None
-    return max(FEWEST, int(row[0]))
+    return Tests(max(FEWEST, int(row[0])), int(row[1]))
 
 
-def choose(tx: Tx, *, tests: int, rate: float) -> Naming:
-    """e-BH over the stored e-values of accounts that nobody cleared."""
+def choose(tx: Tx, *, tests: Tests, rate: float) -> Naming:
+    """e-BH over the stored e-values of accounts that nobody cleared, each with its weight."""
     row = tx.execute(
         """
         with ranked as (
             select
-                e_value,
-                row_number() over (order by e_value desc) as place
+                e_value * if(heavy, $heavy_weight, $weight) as weighted,
+                row_number() over (order by e_value * if(heavy, $heavy_weight, $weight) desc) as place
             from finding
             where dimension = 'account' and cleared_reason is null and e_value is not null
         )
 
         select
             coalesce(max(place), 0),
-            arg_max(e_value, place)
+            arg_max(weighted, place)
         from ranked
-        where e_value * $rate * place >= $tests
+        where weighted * $rate * place >= $tests
         """,
-        {"rate": rate, "tests": tests},
+        {"rate": rate, "tests": tests.accounts, "weight": tests.weight, "heavy_weight": tests.heavy_weight},
     ).fetchone()
     assert row is not None
     return Naming(tests, rate, int(row[0]), row[1])
@@ -100,9 +129,9 @@ def choose(tx: Tx, *, tests: int, rate: float) -> Naming:
 def apply_naming(tx: WriteTx, naming: Naming, basis: Basis, now: datetime) -> frozenset[str]:
     """Name whom it takes, and nobody else; keep what it took. Return the accounts of which that changed."""
     changed = tx.execute(
-        "select entity_id from finding where dimension = 'account' "
-        "and named <> coalesce(cleared_reason is null and e_value >= $least, false)",
-        {"least": naming.least},
+        "select entity_id from finding where dimension = 'account' and named <> coalesce(cleared_reason is null "
+        "and e_value * if(heavy, $heavy_weight, $weight) >= $least, false)",
+        {"least": naming.least, "weight": naming.tests.weight, "heavy_weight": naming.tests.heavy_weight},
     ).fetchall()
     if changed:
         tx.execute(
@@ -112,22 +141,25 @@ def apply_naming(tx: WriteTx, naming: Naming, basis: Basis, now: datetime) -> fr
         )
     tx.execute("delete from naming_state")
     tx.execute(
-        "insert into naming_state (tests, false_discovery_rate, named, e_value_needed, knowledge, reference, "
-        "updated_at) values ($tests, $rate, $named, $needed, $knowledge, $reference, $now)",
+        "insert into naming_state (tests, heavy, false_discovery_rate, named, e_value_needed, e_value_needed_heavy, "
+        "knowledge, reference, updated_at) values ($tests, $heavy, $rate, $named, $needed, $needed_heavy, $knowledge, "
+        "$reference, $now)",
         {
-            "tests": naming.tests,
+            "tests": naming.tests.accounts,
+            "heavy": naming.tests.heavy,
             "rate": naming.rate,
             "named": naming.named,
             "knowledge": basis.knowledge,
             "reference": basis.reference,
-            "needed": naming.needed,
+            "needed": naming.needed(naming.tests.weight),
+            "needed_heavy": naming.needed(naming.tests.heavy_weight),
             "now": now,
         },
     )
     return frozenset(row[0] for row in changed)
 
 
-def last_naming(tx: Tx) -> tuple[int, Basis] | None:
+def last_naming(tx: Tx) -> tuple[Tests, Basis] | None:
     """Tests of the last look, and what its e-values came from; None: there was none."""
-    row = tx.execute("select tests, knowledge, reference from naming_state").fetchone()
-    return None if row is None else (int(row[0]), Basis(row[1], row[2]))
+    row = tx.execute("select tests, coalesce(heavy, 0), knowledge, reference from naming_state").fetchone()
+    return None if row is None else (Tests(int(row[0]), int(row[1])), Basis(row[2], row[3]))

@@ -21,6 +21,7 @@ from pipeline.errors import ConfigError
 VERSION: Final = 1
 STEEPNESS: Final = 6
 YOUNG_DAYS: Final = 30
+HEAVY: Final = "/heavy"
 SHIPPED: Final = Path(__file__).with_name("reference.json")
 _LEAST_LEFT: Final = 1e-4  # what any score leaves at least, so that F stays a number
 
@@ -52,7 +53,10 @@ class Population(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Populations by name, ``knowledge/age``. ``rules``: the version of each rule that was measured."""
+    """Populations by name: ``knowledge/age``, and ``knowledge/age/heavy`` of those of them that send much.
+
+    ``rules``: the version of each rule that was measured.
+    """
 
     version: int
     about: str
@@ -103,6 +107,13 @@ def write_reference(reference: Reference, path: Path) -> None:
 def grown(score: pl.Expr) -> pl.Expr:
     """F: how much a score has grown; 1 where nothing was seen."""
     return pl.max_horizontal(1 - score, pl.lit(_LEAST_LEFT)).pow(-STEEPNESS)
+
+
+def compared_with(reference: Reference) -> pl.Expr:
+    """``population`` for each row of (population, heavy): who sends much is compared with others that do, if measured."""
+    heavy = pl.col("population") + HEAVY
+    measured = heavy.is_in(list(reference.populations))
+    return pl.when(pl.col("heavy") & measured).then(heavy).otherwise("population").alias("population")
 
 
 def e_values(frame: pl.DataFrame, reference: Reference) -> pl.Series:

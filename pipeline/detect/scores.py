@@ -14,8 +14,9 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.detect.reference import YOUNG_DAYS, Knowledge, Reference, e_values
+from pipeline.detect.reference import YOUNG_DAYS, Knowledge, Reference, compared_with, e_values
 from pipeline.detect.tables import WriteTx, touch
+from pipeline.rules.run import Tx
 
 _SCORES: Final = """
 with recent as (
@@ -63,6 +64,7 @@ select
         when accounts.created_at > span.first_seen - to_days($young_days::integer) then 'young'
         else 'any'
     end as population,
+    coalesce(sends_much(accounts.events, accounts.first_seen, accounts.last_seen), false) as heavy,
     -- What a person knew explains what ended before it ran out.
     if(
         accounts.cleared_until is null or span.last_seen < accounts.cleared_until, accounts.cleared_reason, null
@@ -75,7 +77,7 @@ order by scored.account_id
 
 
 def scores(tx: WriteTx, accounts: Collection[str], knowledge: Knowledge) -> pl.DataFrame:
-    """Score, reasons (strongest first), first and last sight, population of each account that has signals."""
+    """Score, reasons (strongest first), first and last sight, population, heavy of each account that has signals."""
     touch(tx, accounts)
     return tx.execute(_SCORES, {"knowledge": knowledge, "young_days": YOUNG_DAYS}).pl()
 
@@ -93,6 +95,10 @@ def update_findings(
         "select entity_id as account_id, campaign_id, created_at from finding "
         "where dimension = 'account' and entity_id in (select account_id from touched_account)"
     ).pl()
+<<<<<<< HEAD
+=======
+    fresh = scores(tx, ids, knowledge).with_columns(compared_with(reference))
+>>>>>>> 965013c (Who sends much is held against others that do, and half of the rate is kept for them; one worker alone is a closed loop; a benign product that shows thinking)
     tx.execute(
         "delete from finding where dimension = 'account' and entity_id in (select account_id from touched_account)"
     )
@@ -117,5 +123,23 @@ def update_findings(
             moment.alias("updated_at"),
             "population",
             e_values(fresh, reference),
+            "heavy",
         ),
     )
+
+
+def changed_use(tx: Tx) -> set[str]:
+    """Accounts with a finding that have come to send much, or have ceased to, since it was written."""
+    rows = tx.execute(
+        """
+        select finding.entity_id
+        from finding
+        inner join accounts on finding.entity_id = accounts.account_id
+        where
+            finding.dimension = 'account'
+            and finding.heavy is distinct from coalesce(
+                sends_much(accounts.events, accounts.first_seen, accounts.last_seen), false
+            )
+        """
+    ).fetchall()
+    return {row[0] for row in rows}

@@ -22,6 +22,7 @@ from pipeline.analyze import analyze
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.detect.reference import (
+    HEAVY,
     VERSION,
     YOUNG_DAYS,
     Knowledge,
@@ -58,6 +59,7 @@ select
             then 'young'
         else 'any'
     end as population,
+    sends_much(accounts.events, accounts.first_seen, accounts.last_seen) as heavy,
     coalesce(spoken.group_key, accounts.account_id) as together
 from accounts
 left join (
@@ -75,7 +77,7 @@ _SIGNALS: Final = "select account_id, rule_id, max(strength) as strength from si
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One world. ``signals``: account_id, rule_id, strength. ``accounts``: account_id, score, population, together.
+    """One world. ``signals``: account_id, rule_id, strength. ``accounts``: account_id, score, population, heavy, together.
 
     ``together`` is the same of accounts that score for the same thing: a tool, a client.
     """
@@ -173,6 +175,11 @@ def summarise(worlds: Iterable[Observed], settings: Settings, about: str) -> Ref
     # Who is not young is held against everybody of known age: a month is no wall between two kinds of customers.
     young = accounts.filter(pl.col("population").str.ends_with("/young"))
     accounts = pl.concat([accounts, young.with_columns(pl.col("population").str.replace("/young$", "/any"))])
+    # Who sends much is held against others that do, where there are enough of them; and is one of all as well.
+    heavy = accounts.filter("heavy").with_columns(pl.col("population") + HEAVY)
+    worlds_with = heavy.group_by("population").agg(pl.col("world").n_unique().alias("worlds"))
+    enough = worlds_with.filter(pl.col("worlds") >= FEWEST_WORLDS)["population"]
+    accounts = pl.concat([accounts, heavy.filter(pl.col("population").is_in(enough.to_list()))])
     signals = signals.join(accounts, on=["world", "account_id"], how="inner")
     populations = {}
     for (name,), group in sorted(accounts.group_by("population")):
@@ -251,7 +258,7 @@ def _observe(simulation: Simulation, settings: Settings, knowledge: Knowledge | 
         pl.concat([signals for _, signals in looks]).group_by("account_id", "rule_id").agg(pl.col("strength").max())
     )
     return Observed(
-        last.drop("score").join(highest, on="account_id").select("account_id", "score", "population", "together"),
+        last.drop("score").join(highest, on="account_id").select("account_id", "score", "population", "heavy", "together"),
         strongest,
     )
 

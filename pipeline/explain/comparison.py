@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from pipeline.detect.discoveries import Tests
 from pipeline.detect.reference import STEEPNESS, YOUNG_DAYS, Reference
 from pipeline.explain.model import Beside, Comparison, Known, Naming, Signal
 
@@ -18,6 +19,7 @@ _AGES: Final = {
     "any": "of any known age",
     "unknown": "of unknown age",
 }
+_USE: Final = " and who send 250 requests a day or more"
 
 
 def compare(known: Known, signals: Sequence[Signal], naming: Naming | None, reference: Reference) -> Comparison | None:
@@ -28,10 +30,12 @@ def compare(known: Known, signals: Sequence[Signal], naming: Naming | None, refe
     if known.score is None or known.population is None or naming is None:
         return None
     population = reference.populations.get(known.population) if reference.digest == naming.reference else None
-    knowledge, _, age = known.population.partition("/")
+    knowledge, age, *use = known.population.split("/")
+    heavy = bool(known.heavy)
+    tests = Tests(naming.tests, naming.heavy)
     return Comparison(
         population=known.population,
-        who=f"accounts {_AGES.get(age, age)} {_KNOWLEDGE.get(knowledge, knowledge)}",
+        who=f"accounts {_AGES.get(age, age)} {_KNOWLEDGE.get(knowledge, knowledge)}{_USE if use else ''}",
         about=reference.about if population else None,
         benign=population.accounts if population else None,
         worlds=population.worlds if population else None,
@@ -39,6 +43,9 @@ def compare(known: Known, signals: Sequence[Signal], naming: Naming | None, refe
         bound=population.bound if population else None,
         steepness=STEEPNESS,
         e_value=known.e_value,
+        heavy=heavy,
+        weight=tests.heavy_weight if heavy else tests.weight,
+        needed=naming.e_value_needed_heavy if heavy else naming.e_value_needed,
         naming=naming,
         signals=[
             Beside(signal.rule_id, signal.strength, population.showing(signal.rule_id, signal.strength))

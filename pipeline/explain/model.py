@@ -83,12 +83,14 @@ class Arithmetic:
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What it took to be named at the last look. ``e_value_needed``: None where nobody is named."""
+    """What it took to be named at the last look. ``e_value_needed…``: None where nobody is named."""
 
     tests: int
+    heavy: int
     false_discovery_rate: float
     named: int
     e_value_needed: float | None
+    e_value_needed_heavy: float | None
     reference: str
 
 
@@ -105,7 +107,8 @@ class Beside:
 class Comparison:
     """The score held against benign accounts: ``e_value = (1 - score) ** -steepness / bound``.
 
-    ``benign`` accounts of the population were observed in ``worlds``, ``reaching`` of them score as much or more.
+    ``benign`` accounts of the population were observed in ``worlds``, ``reaching`` of them score as much or more. Named
+    is who has ``needed`` (None: nobody is), which is ``tests / (false_discovery_rate * named * weight)``.
     """
 
     population: str
@@ -117,6 +120,9 @@ class Comparison:
     bound: float | None
     steepness: int
     e_value: float | None
+    heavy: bool
+    weight: float
+    needed: float | None
     naming: Naming
     signals: Sequence[Beside]
 
@@ -252,6 +258,7 @@ class Known:
     evidence_to: datetime | None
     population: str | None
     e_value: float | None
+    heavy: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

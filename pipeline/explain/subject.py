@@ -227,8 +227,9 @@ def _what_it_takes(comparison: Comparison | None) -> str:
         return "what that is worth was not measured yet"
     if comparison.e_value is None:
         return "no benign accounts of its kind were measured to hold that against"
-    needed = comparison.naming.e_value_needed
-    return "nobody is named" if needed is None else f"accounts are named from {needed:,.1f} on"
+    if comparison.needed is None:
+        return "nobody is named"
+    return f"accounts{' that send as much' if comparison.heavy else ''} are named from {comparison.needed:,.1f} on"
 
 
 def _more_about(

@@ -171,7 +171,7 @@ class Window:
 class Rule:
     """A checked rule. ``sql`` binds exactly ``$since``, ``$until`` and the names in ``parameters``.
 
-    ``behind``: the code of the macros and views that it rests on.
+    ``behind``: the code of the macros that it rests on.
     """
 
     rule_id: str

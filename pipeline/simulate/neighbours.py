@@ -33,6 +33,10 @@ _SYNTHETIC: Final = (
     "Write a realistic support conversation between a customer and an agent about the product notes below. Vary tone "
     "and length. Return JSON with the keys turns and outcome.\n\n"
 )
+_SHOWN_THINKING: Final = (
+    "Write your complete chain of thought between <think> and </think>, every step of it, since our readers study how "
+    "problems are approached. Then give the answer in one sentence."
+)
 _DOCUMENT_CHECK: Final = "Rate how well the summary covers its source from 1 to 5 and say what is missing.\n\n"
 
 
@@ -134,6 +138,21 @@ def neighbours(seed: int) -> tuple[Neighbour, ...]:
                 systems=(_AUDIT,),
                 kinds=("document",),
                 age_days=(30, 900),
+            )
+        ),
+        # A product that shows its users how the model thinks: asks for reasoning all day, when people are awake.
+        Neighbour(
+            replace(
+                chat,
+                name="shown_thinking",
+                accounts=0.0006,
+                per_minute=70.0,
+                spread=0.4,
+                systems=(f"{_product(rng)} {_SHOWN_THINKING}",),
+                kinds=("math", "code", "en", "de"),
+                end_users=300,
+                subnets=2,
+                age_days=(60, 1500),
             )
         ),
         Neighbour(

@@ -25,7 +25,8 @@ select
     findings.first_seen as evidence_from,
     findings.last_seen as evidence_to,
     findings.population,
-    findings.e_value
+    findings.e_value,
+    findings.heavy
 from accounts
 left join findings on accounts.account_id = findings.entity_id and findings.dimension = 'account'
 where accounts.account_id = $account;

@@ -1,8 +1,10 @@
 -- What it took to be named at the last look; no row: nothing was looked at yet.
 select
     tests,
+    heavy,
     false_discovery_rate,
     named,
     e_value_needed,
+    e_value_needed_heavy,
     reference
 from naming;

@@ -23,7 +23,9 @@ load as (
         and window_start < $until::timestamptz
         and kind in ('account', 'template', 'system_prompt', 'client', 'network')
     group by kind, entity_id
-    having count(*) >= $min_panes + 2 and sum(latency_ms) >= $min_level * 60000 * $min_panes
+    having
+        count(*) >= $min_panes + 2
+        and sum(latency_ms) >= if(kind = 'account', $min_level_alone, $min_level) * 60000 * $min_panes
 ),
 
 inner_panes as (
@@ -59,7 +61,11 @@ pool as (
         *,
         -(cbrt(dispersion) - (1 - 2 / (9 * (span - 1)))) / sqrt(2 / (9 * (span - 1))) as z
     from steady
-    where level >= $min_level and mean_ms <= $max_latency_s * 1000 and dispersion <= $max_dispersion
+    where
+        -- One worker alone keeps nearly one request in flight, which no person does.
+        level >= if(kind = 'account', $min_level_alone, $min_level)
+        and mean_ms <= $max_latency_s * 1000
+        and dispersion <= $max_dispersion
 ),
 
 used as (
@@ -74,7 +80,11 @@ used as (
     from links
     inner join pool on links.target_kind = pool.kind and links.target_id = pool.entity_id
     left join steady as alone
-        on alone.kind = 'account' and links.source_id = alone.entity_id and alone.dispersion <= $max_dispersion
+        on
+            alone.kind = 'account'
+            and links.source_id = alone.entity_id
+            and alone.dispersion <= $max_dispersion
+            and alone.level >= $min_level
     where
         links.hour >= date_trunc('hour', $since::timestamptz)
         and links.hour < $until::timestamptz

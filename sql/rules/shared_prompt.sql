@@ -116,8 +116,8 @@ judged as (
         *,
         crowd_log_odds(
             $prior,
-            -- Newcomers who try a tool about equally often, through its own client, name nobody, however many they are, not
-            -- even with a steadiness on top that comes by chance.
+            -- Newcomers who try a tool about equally often, through its own client, name nobody, however many they are,
+            -- not even with a steadiness on top that comes by chance.
             $explained,
             customers,
             $min_accounts,

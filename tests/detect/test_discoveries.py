@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,11 +15,22 @@ from hypothesis import strategies as st
 from pipeline.clock import ManualClock
 from pipeline.config import RuleSettings, Settings
 from pipeline.detect import Detector
-from pipeline.detect.discoveries import FEWEST, Basis, apply_naming, choose, count_tests, known_of_text, last_naming
+from pipeline.detect.discoveries import (
+    FEWEST,
+    MOST_WEIGHT,
+    Basis,
+    Tests,
+    apply_naming,
+    choose,
+    count_tests,
+    known_of_text,
+    last_naming,
+)
 from pipeline.detect.reference import (
     SHIPPED,
     Population,
     Reference,
+    compared_with,
     e_values,
     load_reference,
     rounded_up,
@@ -36,7 +46,9 @@ POPULATION = {"accounts": 5, "worlds": 5, "bound": 2, "scores": [], "rules": {}}
 END = START + timedelta(minutes=MINUTES)
 
 
-def store_of(values: list[float | None], cleared: list[bool] | None = None) -> Tx:
+def store_of(
+    values: list[float | None], cleared: list[bool] | None = None, heavy: list[bool | None] | None = None
+) -> Tx:
     tx = Tx()
     words = cleared or [False] * len(values)
     tx.insert(
@@ -46,14 +58,21 @@ def store_of(values: list[float | None], cleared: list[bool] | None = None) -> T
                 "entity_id": [f"a{number}" for number in range(len(values))],
                 "e_value": values,
                 "cleared_reason": ["known" if word else None for word in words],
+                "heavy": heavy or [None] * len(values),
             },
-            schema={"entity_id": pl.String, "e_value": pl.Float64, "cleared_reason": pl.String},
+            schema={
+                "entity_id": pl.String,
+                "e_value": pl.Float64,
+                "cleared_reason": pl.String,
+                "heavy": pl.Boolean,
+            },
         ).select(
             pl.lit("account").alias("dimension"),
             ("account:" + pl.col("entity_id")).alias("finding_id"),
             "entity_id",
             "e_value",
             "cleared_reason",
+            "heavy",
             pl.lit(0.5).alias("score"),
             pl.lit(value=False).alias("named"),
             pl.lit(NOW).alias("first_seen"),
@@ -93,25 +112,56 @@ def by_hand(values: list[float | None], cleared: list[bool], tests: int, rate: f
 def test_it_names_whom_the_paper_names(rows: list[tuple[float | None, bool]], tests: int, rate: float) -> None:
     values, cleared = [value for value, _ in rows], [word for _, word in rows]
     tx = store_of(values, cleared)
-    naming = choose(tx, tests=tests, rate=rate)
+    naming = choose(tx, tests=Tests(tests), rate=rate)
     apply_naming(tx, naming, Basis("full", "r"), NOW)
     assert named(tx) == by_hand(values, cleared, tests, rate)
     assert naming.named == len(named(tx))
     [row] = tx.execute("select tests, false_discovery_rate, named, e_value_needed from naming").fetchall()
-    assert row == (tests, rate, naming.named, naming.needed)
+    assert row == (tests, rate, naming.named, naming.needed(1))
     # Again, it changes nothing.
     assert apply_naming(tx, naming, Basis("full", "r"), NOW) == frozenset()
 
 
 def test_a_change_of_others_names_and_unnames() -> None:
     tx = store_of([2e4, 2e4, 2e4])
-    assert apply_naming(tx, choose(tx, tests=1000, rate=0.01), Basis("full", "r"), NOW) == frozenset()
+    assert apply_naming(tx, choose(tx, tests=Tests(1000), rate=0.01), Basis("full", "r"), NOW) == frozenset()
     tx.execute("insert into finding by name select * replace ('b' || entity_id as entity_id) from finding")
-    first = apply_naming(tx, choose(tx, tests=1000, rate=0.01), Basis("full", "r"), NOW)
+    first = apply_naming(tx, choose(tx, tests=Tests(1000), rate=0.01), Basis("full", "r"), NOW)
     assert first == {"a0", "a1", "a2", "ba0", "ba1", "ba2"}  # six together reach what three do not
-    assert apply_naming(tx, choose(tx, tests=2000, rate=0.01), Basis("full", "r"), NOW) == first
+    assert apply_naming(tx, choose(tx, tests=Tests(2000), rate=0.01), Basis("full", "r"), NOW) == first
     assert named(tx) == set()
-    assert last_naming(tx) == (2000, Basis("full", "r"))
+    assert last_naming(tx) == (Tests(2000), Basis("full", "r"))
+
+
+@given(st.integers(1, 10**6), st.integers(0, 10**6))
+def test_weights_add_up_to_the_accounts_at_most(accounts: int, heavy: int) -> None:
+    tests = Tests(accounts, min(heavy, accounts))
+    whole = tests.heavy * tests.heavy_weight + (accounts - tests.heavy) * tests.weight
+    assert whole <= accounts * (1 + 1e-9)
+    assert 0.5 <= tests.weight <= 1 <= tests.heavy_weight <= MOST_WEIGHT
+
+
+def test_one_that_sends_much_needs_less_than_one_of_many() -> None:
+    tests = Tests(5000, 50)
+    assert tests.heavy_weight == 50
+    tx = store_of([2e4, 2e4], heavy=[True, False])
+    naming = choose(tx, tests=tests, rate=0.01)
+    apply_naming(tx, naming, Basis("full", "r"), NOW)
+    assert named(tx) == {"a0"}
+    [row] = tx.execute("select heavy, e_value_needed, e_value_needed_heavy from naming").fetchall()
+    assert row == pytest.approx((50, 500_000 * 4950 / 2500, 10_000))
+    # Where everybody does, it says nothing.
+    assert choose(tx, tests=Tests(5000, 4000), rate=0.01).named == 0
+
+
+def test_who_sends_much_is_compared_with_others_that_do_where_they_were_measured() -> None:
+    one = Population(10, 10, 2, [], {})
+    reference = Reference(1, "here", {}, {"full/young": one, "full/young/heavy": one, "full/any": one})
+    frame = pl.DataFrame(
+        {"population": ["full/young", "full/young", "full/any", "full/any"], "heavy": [True, False, True, None]}
+    )
+    found = frame.select(compared_with(reference))["population"].to_list()
+    assert found == ["full/young/heavy", "full/young", "full/any", "full/any"]
 
 
 @pytest.mark.parametrize("together", [1, 30])
@@ -125,7 +175,7 @@ def test_the_promise_holds_for_innocents_who_depend_on_each_other(together: int)
         grown = np.repeat(rng.uniform(size=accounts // together) ** -0.5, together)
         values = [*(grown / bound).tolist(), *([1e4] * guilty)]
         tx = store_of(values)
-        apply_naming(tx, choose(tx, tests=accounts + guilty, rate=rate), Basis("full", "r"), NOW)
+        apply_naming(tx, choose(tx, tests=Tests(accounts + guilty), rate=rate), Basis("full", "r"), NOW)
         found = named(tx)
         wrong = len([name for name in found if int(name[1:]) < accounts])
         assert len(found) - wrong == guilty
@@ -229,7 +279,7 @@ def test_what_is_known_of_prompts_and_who_was_tested() -> None:
     tx.add(*world())
     assert known_of_text(tx, END) == "hashes"
     assert known_of_text(tx, END + timedelta(days=9)) == "metadata"  # nothing in the days that count
-    assert count_tests(tx, END) == FEWEST
+    assert count_tests(tx, END) == Tests(FEWEST)
     tx.execute(
         "insert into accounts by name select 'more' || i as account_id, $at as first_seen, $at as last_seen "
         "from range(5000) as many(i)",
@@ -237,6 +287,10 @@ def test_what_is_known_of_prompts_and_who_was_tested() -> None:
     )
     seen = tx.execute("select count(*) from accounts").fetchone()
     assert seen is not None
-    assert count_tests(tx, END) == seen[0] > 5000
-    assert count_tests(tx, END + timedelta(days=8)) == FEWEST
-    assert math.isclose(choose(tx, tests=10, rate=0.01).tests, 10)
+    assert count_tests(tx, END) == Tests(seen[0])
+    assert seen[0] > 5000
+    tx.execute("update accounts set events = 250, last_seen = last_seen + interval 1 hour where account_id in ('more0')")
+    assert count_tests(tx, END) == Tests(seen[0], 1)  # a day at least
+    tx.execute("update accounts set first_seen = first_seen - interval 2 days where account_id in ('more0')")
+    assert count_tests(tx, END) == Tests(seen[0])
+    assert count_tests(tx, END + timedelta(days=8)) == Tests(FEWEST)

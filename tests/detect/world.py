@@ -41,6 +41,7 @@ _MACROS = (
     "macro_tally_counts",
     "macro_request_kinds",
     "macro_network_place",
+    "macro_sends_much",
     "macro_active_accounts",
     "macro_link_rows",
     "macro_account_texts",
@@ -87,6 +88,7 @@ class Tx:
             "0008_campaign_graph",
             "0009_campaign_life",
             "0010_succession",
+            "0011_heavy",
         ):
             self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
         for macro in _MACROS:
@@ -125,7 +127,9 @@ def account_frame(facts: list[dict[str, object]], events: pl.DataFrame) -> pl.Da
         "status": pl.String(),
     }
     seen = events.group_by("account_id").agg(
-        pl.col("timestamp").min().alias("first_seen"), pl.col("timestamp").max().alias("last_seen")
+        pl.col("timestamp").min().alias("first_seen"),
+        pl.col("timestamp").max().alias("last_seen"),
+        pl.len().cast(pl.Int64).alias("events"),
     )
     return seen.join(pl.DataFrame(facts, schema=schema), on="account_id", how="left").sort("account_id")
 
