@@ -13,8 +13,8 @@ from pathlib import Path
 from pipeline.cli.saved import saved_queries
 from pipeline.clock import ManualClock
 from pipeline.config import StoreSettings
-from pipeline.store import Store
 from pipeline.resources import sql_dir
+from pipeline.store import Store
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "sql.md"
 MEANING = re.compile(r"^    (?:.* as )?(?:\w+\.)?(\w+),? -- (.+)$", re.MULTILINE)

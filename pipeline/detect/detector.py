@@ -161,7 +161,7 @@ class Detector:
         naming = choose(tx, tests=tests, rate=self.settings.rules.false_discovery_rate)
         concerned |= apply_naming(tx, naming, basis, now)
         quiet = timedelta(days=self.settings.rules.campaign_ends_after_days)
-        return update_campaigns(tx, concerned, tests=tests, quiet=quiet, now=now)
+        return update_campaigns(tx, concerned, tests=tests.accounts, quiet=quiet, now=now)
 
     def _evaluate(
         self, tx: WriteTx, rule: Rule, windows: Sequence[Window], touched: set[str], *, until: datetime

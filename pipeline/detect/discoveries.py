@@ -4,10 +4,9 @@ Wang and Ramdas, "False discovery rate control with e-values" (2022): of m accou
 e-values, k as large as it goes with every one of them at least m / (rate k). The share of innocents among the named is
 then at most ``rate`` on average, however accounts depend on each other: a pool's members do, and so do a tool's users.
 
-A few accounts send so much that one of them could distil alone, and hardly any other could. A part of the rate is kept for
-them: their e-values count with the weight ``heavy_part m / h``, those of the others with ``(1 - heavy_part) m / (m - h)``.
-Weights that do not depend on what was found and add up to m keep the promise (Ignatiadis, Wang, Ramdas, "E-values as
-unnormalized weights in multiple testing", 2023).
+A few accounts send so much that one of them could distil alone, and hardly any other could. Half of the rate is for
+those h accounts: their e-values count with the weight m / 2h, those of the others with m / 2(m - h). The proof of e-BH
+asks only that the e-values of innocents add up to m at most on average, and so they do with weights that add up to m.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def grown(score: pl.Expr) -> pl.Expr:
 
 
 def compared_with(reference: Reference) -> pl.Expr:
-    """``population`` for each row of (population, heavy): who sends much is compared with others that do, if measured."""
+    """``population`` of each row of (population, heavy): who sends much is held against others that do, if measured."""
     heavy = pl.col("population") + HEAVY
     measured = heavy.is_in(list(reference.populations))
     return pl.when(pl.col("heavy") & measured).then(heavy).otherwise("population").alias("population")

@@ -90,15 +90,11 @@ def update_findings(
     An account that a person cleared keeps its finding and will not be named, until it goes on after that ran out: both
     are compared in event time, so that the finding is a function of what is stored (``store.clearing`` says why).
     """
-    fresh = scores(tx, accounts, knowledge)
+    fresh = scores(tx, accounts, knowledge).with_columns(compared_with(reference))
     kept = tx.execute(
         "select entity_id as account_id, campaign_id, created_at from finding "
         "where dimension = 'account' and entity_id in (select account_id from touched_account)"
     ).pl()
-<<<<<<< HEAD
-=======
-    fresh = scores(tx, ids, knowledge).with_columns(compared_with(reference))
->>>>>>> 965013c (Who sends much is held against others that do, and half of the rate is kept for them; one worker alone is a closed loop; a benign product that shows thinking)
     tx.execute(
         "delete from finding where dimension = 'account' and entity_id in (select account_id from touched_account)"
     )

@@ -77,9 +77,10 @@ _SIGNALS: Final = "select account_id, rule_id, max(strength) as strength from si
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One world. ``signals``: account_id, rule_id, strength. ``accounts``: account_id, score, population, heavy, together.
+    """One world. ``signals``: account_id, rule_id, strength.
 
-    ``together`` is the same of accounts that score for the same thing: a tool, a client.
+    ``accounts``: account_id, score, population, heavy, together; the last is one for accounts that score for the same
+    thing: a tool, a client.
     """
 
     accounts: pl.DataFrame
@@ -258,7 +259,9 @@ def _observe(simulation: Simulation, settings: Settings, knowledge: Knowledge | 
         pl.concat([signals for _, signals in looks]).group_by("account_id", "rule_id").agg(pl.col("strength").max())
     )
     return Observed(
-        last.drop("score").join(highest, on="account_id").select("account_id", "score", "population", "heavy", "together"),
+        last.drop("score")
+        .join(highest, on="account_id")
+        .select("account_id", "score", "population", "heavy", "together"),
         strongest,
     )
 

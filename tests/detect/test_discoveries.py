@@ -289,7 +289,9 @@ def test_what_is_known_of_prompts_and_who_was_tested() -> None:
     assert seen is not None
     assert count_tests(tx, END) == Tests(seen[0])
     assert seen[0] > 5000
-    tx.execute("update accounts set events = 250, last_seen = last_seen + interval 1 hour where account_id in ('more0')")
+    tx.execute(
+        "update accounts set events = 250, last_seen = last_seen + interval 1 hour where account_id in ('more0')"
+    )
     assert count_tests(tx, END) == Tests(seen[0], 1)  # a day at least
     tx.execute("update accounts set first_seen = first_seen - interval 2 days where account_id in ('more0')")
     assert count_tests(tx, END) == Tests(seen[0])
