@@ -279,6 +279,7 @@ def test_what_is_known_of_prompts_and_who_was_tested() -> None:
     tx.add(*world())
     assert known_of_text(tx, END) == "hashes"
     assert known_of_text(tx, END + timedelta(days=9)) == "metadata"  # nothing in the days that count
+    tx.execute("update accounts set events = 10")
     assert count_tests(tx, END) == Tests(FEWEST)
     tx.execute(
         "insert into accounts by name select 'more' || i as account_id, $at as first_seen, $at as last_seen "
@@ -289,10 +290,8 @@ def test_what_is_known_of_prompts_and_who_was_tested() -> None:
     assert seen is not None
     assert count_tests(tx, END) == Tests(seen[0])
     assert seen[0] > 5000
-    tx.execute(
-        "update accounts set events = 250, last_seen = last_seen + interval 1 hour where account_id in ('more0')"
-    )
+    tx.execute("update accounts set events = 250, last_seen = last_seen + interval 1 hour where account_id = 'more0'")
     assert count_tests(tx, END) == Tests(seen[0], 1)  # a day at least
-    tx.execute("update accounts set first_seen = first_seen - interval 2 days where account_id in ('more0')")
+    tx.execute("update accounts set first_seen = first_seen - interval 2 days where account_id = 'more0'")
     assert count_tests(tx, END) == Tests(seen[0])
     assert count_tests(tx, END + timedelta(days=8)) == Tests(FEWEST)

@@ -28,10 +28,13 @@ from pipeline.simulate import DEFAULT_START, plan
 from pipeline.simulate.population import FACTS
 
 
-def observed(scores: list[float], population: str = "full/young", strength: float = 0.4) -> Observed:
+def observed(scores: list[float], population: str = "full/young", strength: float = 0.4, heavy: int = 0) -> Observed:
+    """One world, of which the first ``heavy`` accounts send much."""
     ids = [f"a{number}" for number in range(len(scores))]
     return Observed(
-        pl.DataFrame({"account_id": ids, "score": scores, "population": [population] * len(ids)}),
+        pl.DataFrame({"account_id": ids, "score": scores, "population": [population] * len(ids)}).with_columns(
+            (pl.int_range(pl.len()) < heavy).alias("heavy")
+        ),
         pl.DataFrame(
             {"account_id": ids[:1], "rule_id": ["shared_client"], "strength": [strength]},
             schema={"account_id": pl.String, "rule_id": pl.String, "strength": pl.Float64},
@@ -53,6 +56,17 @@ def test_a_world_counts_as_a_whole_and_nobody_is_lost() -> None:
     assert population.bound == pytest.approx(mean + 6 * (mean - 1) / 10, abs=1e-4)
     assert reference.differs({rule.rule_id: rule.version for rule in load_rules(Settings().rules)}) == []
     assert reference.differs({"shared_prompt": "another", "mine": "x"}) == ["mine", "shared_prompt"]
+
+
+def test_who_sends_much_is_measured_apart_and_among_all_where_ten_worlds_have_some() -> None:
+    worlds = [observed([0.3, 0.0, 0.0, 0.2], heavy=1) for _ in range(10)]
+    reference = summarise(worlds, Settings(), "test")
+    assert set(reference.populations) == {"full/young", "full/any", "full/young/heavy", "full/any/heavy"}
+    assert reference.populations["full/young"].accounts == 40
+    apart = reference.populations["full/young/heavy"]
+    assert (apart.accounts, apart.scores, apart.rules["shared_client"]) == (10, [(0.3, 10)], [(0.4, 10)])
+    fewer = summarise([*worlds[1:], observed([0.1, 0.0])], Settings(), "test")
+    assert set(fewer.populations) == {"full/young", "full/any"}
 
 
 def test_where_nobody_scores_a_score_is_worth_what_it_claims_and_no_more() -> None:
@@ -116,6 +130,7 @@ def test_who_scores_for_the_same_thing_stays_in_one_part_and_every_account_is_in
     accounts = pl.DataFrame({"account_id": ids}).with_columns(
         pl.lit(0.5).alias("score"),
         pl.lit("full/any").alias("population"),
+        pl.lit(value=False).alias("heavy"),
         pl.when(pl.int_range(pl.len()) < 40).then(pl.lit("client:x")).otherwise("account_id").alias("together"),
     )
     signals = accounts.select("account_id", pl.lit("shared_client").alias("rule_id"), pl.lit(0.5).alias("strength"))

@@ -100,16 +100,50 @@ def test_distances_agree_with_the_workers(store: Store) -> None:
         select a.events, a.prompt_sum, b.events, b.prompt_sum,
             distribution_distance(a.prompt_sum, a.events, b.prompt_sum, b.events),
             distribution_spread(a.prompt_sum, a.events),
-            distribution_error(a.prompt_sum, a.events, b.prompt_sum, b.events)
+            distribution_error(a.prompt_sum, a.events, b.prompt_sum, b.events),
+            distribution_errors_apart(
+                list_dot_product(a.prompt_sum::double[], a.prompt_sum::double[]), a.events,
+                list_dot_product(b.prompt_sum::double[], b.prompt_sum::double[]), b.events,
+                list_dot_product(a.prompt_sum::double[], b.prompt_sum::double[])
+            )
         from prompt_distributions as a, account_distributions('2026-01-05 12:00', '2026-01-05 13:00') as b
         where a.account_id < b.account_id
         """,
     )
     assert len(found) == 36
-    for a_events, a_sum, b_events, b_sum, distance, varied, error in found:
+    for a_events, a_sum, b_events, b_sum, distance, varied, error, apart in found:
         assert distance == pytest.approx(squared_distance(a_sum, a_events, b_sum, b_events), abs=1e-9)
         assert varied == pytest.approx(spread(a_sum, a_events), abs=1e-9)
         assert 0 < error < varied / 100
+        assert apart == pytest.approx(distance / error, abs=1e-6)
+
+
+def test_a_part_of_a_set_is_held_against_the_rest_by_products_alone(store: Store) -> None:
+    found = rows(
+        store,
+        """
+        with whole as (
+            select sum(events)::double as events, distribution_sum(prompt_sum) as prompt_sum from prompt_distributions
+        ),
+        parted as (
+            select
+                part.events::double as events, part.prompt_sum, whole.events - part.events as left_events,
+                distribution_without(whole.prompt_sum, part.prompt_sum) as rest,
+                list_dot_product(part.prompt_sum::double[], part.prompt_sum::double[]) as pp,
+                list_dot_product(whole.prompt_sum::double[], part.prompt_sum::double[]) as wp,
+                list_dot_product(whole.prompt_sum::double[], whole.prompt_sum::double[]) as ww
+            from prompt_distributions as part, whole
+        )
+        select
+            distribution_errors_apart(pp, events, ww - 2 * wp + pp, left_events, wp - pp),
+            distribution_distance(prompt_sum, events, rest, left_events)
+            / distribution_error(prompt_sum, events, rest, left_events)
+        from parted
+        """,
+    )
+    assert len(found) == 9
+    for fast, slow in found:
+        assert fast == pytest.approx(slow, abs=1e-6)
 
 
 def test_sums_of_sets_are_merged_and_of_one_prompt_there_is_no_distance(store: Store) -> None:
