@@ -148,7 +148,7 @@ def neighbours(seed: int) -> tuple[Neighbour, ...]:
                 accounts=0.0006,
                 per_minute=70.0,
                 spread=0.4,
-                systems=(f"{_product(rng)} {_SHOWN_THINKING}",),
+                systems=(f"{_name(rng)} shows people how problems are approached. {_SHOWN_THINKING}",),
                 kinds=("math", "code", "en", "de"),
                 end_users=300,
                 subnets=2,
@@ -201,11 +201,16 @@ def neighbours(seed: int) -> tuple[Neighbour, ...]:
 
 
 def _product(rng: np.random.Generator) -> str:
-    [name] = hex_ids(rng, 1, "", 6)
+    name = _name(rng)
     role = _ROLES[int(rng.integers(0, len(_ROLES)))]
     field = _FIELDS[int(rng.integers(0, len(_FIELDS)))]
     manners = [_MANNERS[i] for i in rng.choice(len(_MANNERS), 4, replace=False)]
-    return f"You are {name.translate(_LETTERS).title()}, a {role} for {field}. {' '.join(manners)}"
+    return f"You are {name}, a {role} for {field}. {' '.join(manners)}"
+
+
+def _name(rng: np.random.Generator) -> str:
+    [name] = hex_ids(rng, 1, "", 6)
+    return name.translate(_LETTERS).title()
 
 
 _LETTERS: Final = str.maketrans("0123456789abcdef", "olzeasgtbqabcdef")

@@ -36,6 +36,7 @@ asker as (
         said.account_id,
         said.events::double as events,
         said.prompt_sum,
+        said.prompt_sum::double[] as vector,
         list_dot_product(said.prompt_sum::double[], said.prompt_sum::double[]) as product,
         active.young,
         active.customer,
@@ -53,12 +54,12 @@ asker as (
 
 total as (
     select
-        prompt_sum,
-        list_dot_product(prompt_sum::double[], prompt_sum::double[]) as product,
+        vector,
+        list_dot_product(vector, vector) as product,
         events
     from (
         select
-            distribution_sum(prompt_sum) as prompt_sum,
+            distribution_sum(prompt_sum)::double[] as vector,
             sum(events) as events
         from asker
     ) as added
@@ -116,7 +117,7 @@ added as (
     select
         kind,
         thing_id,
-        distribution_sum(prompt_sum) as prompt_sum,
+        distribution_sum(prompt_sum)::double[] as vector,
         sum(events) as events,
         median(events) as usual_events,
         median(single) as usual_single,
@@ -130,9 +131,9 @@ added as (
 candidate as (
     select
         added.*,
-        list_dot_product(added.prompt_sum::double[], added.prompt_sum::double[]) as product,
-        list_dot_product(added.prompt_sum::double[], total.prompt_sum::double[]) as with_total,
-        total.prompt_sum as total_sum,
+        list_dot_product(added.vector, added.vector) as product,
+        list_dot_product(added.vector, total.vector) as with_total,
+        total.vector as total_vector,
         total.product as total_product,
         total.events as total_events
     from added
@@ -147,27 +148,27 @@ source as (
         thing_id
     from (
         select
-            candidate.kind,
-            candidate.thing_id,
+            kind,
+            thing_id,
             distribution_errors_apart(
-                held.product,
-                held.events,
-                candidate.product - 2 * list_dot_product(held.prompt_sum::double[], candidate.prompt_sum::double[])
-                + held.product,
-                candidate.events - held.events,
-                list_dot_product(held.prompt_sum::double[], candidate.prompt_sum::double[]) - held.product
+                own_product, own_events, product - 2 * with_source + own_product, events - own_events,
+                with_source - own_product
             ) as from_others_of_it,
             distribution_errors_apart(
-                held.product,
-                held.events,
-                candidate.total_product - 2 * candidate.with_total + candidate.product,
-                candidate.total_events - candidate.events,
-                list_dot_product(held.prompt_sum::double[], candidate.total_sum::double[])
-                - list_dot_product(held.prompt_sum::double[], candidate.prompt_sum::double[])
+                own_product, own_events, total_product - 2 * with_total + product, total_events - events,
+                own_with_total - with_source
             ) as from_others
-        from candidate
-        inner join held on candidate.kind = held.kind and candidate.thing_id = held.thing_id
-    ) as measured
+        from (
+            select
+                candidate.* exclude (vector, total_vector),
+                held.product as own_product,
+                held.events as own_events,
+                list_dot_product(held.vector, candidate.vector) as with_source,
+                list_dot_product(held.vector, candidate.total_vector) as own_with_total
+            from candidate
+            inner join held on candidate.kind = held.kind and candidate.thing_id = held.thing_id
+        ) as products
+    ) as distances
     group by kind, thing_id
     having median(from_others_of_it) <= $alike / 2 and median(from_others - from_others_of_it) >= $apart
     qualify row_number() over (order by count(*) desc, kind asc, thing_id asc) <= $max_sources
@@ -181,11 +182,10 @@ measured as (
         candidate.events as source_events,
         candidate.total_product - 2 * candidate.with_total + candidate.product as others_product,
         candidate.total_events - candidate.events as others_events,
-        asker.*,
+        asker.* exclude (prompt_sum, vector),
         held.account_id is not null as holds,
-        list_dot_product(asker.prompt_sum::double[], candidate.prompt_sum::double[]) as with_source,
-        list_dot_product(asker.prompt_sum::double[], candidate.total_sum::double[])
-        - list_dot_product(asker.prompt_sum::double[], candidate.prompt_sum::double[]) as with_others
+        list_dot_product(asker.vector, candidate.vector) as with_source,
+        list_dot_product(asker.vector, candidate.total_vector) as with_total
     from source
     inner join candidate on source.kind = candidate.kind and source.thing_id = candidate.thing_id
     -- Who asks as the holders do: about as many, with or without tools, in conversations or not.
@@ -201,7 +201,7 @@ measured as (
 near as (
     -- How far each is from the source and from what all others ask, itself taken out; in standard errors.
     select
-        *,
+        * exclude (with_others),
         if(
             holds,
             distribution_errors_apart(
@@ -224,7 +224,12 @@ near as (
                 with_others - product
             )
         ) as from_others
-    from measured
+    from (
+        select
+            *,
+            with_total - with_source as with_others
+        from measured
+    ) as products
 ),
 
 member as (
@@ -235,7 +240,10 @@ member as (
             order by account_id
         ) = 1 as speaks
     from near
-    where from_source <= $alike and (holds or from_others - from_source >= $apart)
+    where
+        from_source <= $alike
+        -- A dozen prompts may come near a source by chance; of who has nothing else in common more have to say so.
+        and (holds or (events >= $min_prompts_alone and from_others - from_source >= $apart))
 ),
 
 crowd as (

@@ -66,10 +66,14 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         ),
         "what everybody asks is a source": ("median(from_others - from_others_of_it) >= $apart", "$apart > 0"),
         "who asks as everybody does is of the crowd": (
-            "(holds or from_others - from_source >= $apart)",
-            "(holds or from_others > -100 * $apart)",
+            "from_others - from_source >= $apart)",
+            "from_others > -100 * $apart)",
         ),
-        "whatever one asks one is of the crowd": ("where from_source <= $alike", "where from_source <= 100 * $alike"),
+        "of who has nothing else a dozen will do": (
+            "events >= $min_prompts_alone",
+            "events >= 0 * $min_prompts_alone",
+        ),
+        "whatever one asks one is of the crowd": ("        from_source <= $alike\n", "        from_source <= 100 * $alike\n"),
         "any volume is the crowd's": (
             "between candidate.usual_events / $volumes and candidate.usual_events * $volumes",
             "between 0 and 100 * candidate.usual_events * $volumes",
