@@ -73,7 +73,10 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "events >= $min_prompts_alone",
             "events >= 0 * $min_prompts_alone",
         ),
-        "whatever one asks one is of the crowd": ("        from_source <= $alike\n", "        from_source <= 100 * $alike\n"),
+        "whatever one asks one is of the crowd": (
+            "        from_source <= $alike\n",
+            "        from_source <= 100 * $alike\n",
+        ),
         "any volume is the crowd's": (
             "between candidate.usual_events / $volumes and candidate.usual_events * $volumes",
             "between 0 and 100 * candidate.usual_events * $volumes",
