@@ -102,13 +102,16 @@ def count_tests(tx: Tx, until: datetime) -> Tests:
 
 
 def choose(tx: Tx, *, tests: Tests, rate: float) -> Naming:
-    """e-BH over the stored e-values of accounts that nobody cleared, each with its weight."""
+    """e-BH over the stored e-values of accounts that nobody cleared, each with its weight.
+
+    Who sends much has the weight for it only where he is compared with others that do.
+    """
     row = tx.execute(
         """
         with ranked as (
             select
-                e_value * if(heavy, $heavy_weight, $weight) as weighted,
-                row_number() over (order by e_value * if(heavy, $heavy_weight, $weight) desc) as place
+                e_value * if(population like '%/heavy', $heavy_weight, $weight) as weighted,
+                row_number() over (order by weighted desc) as place
             from finding
             where dimension = 'account' and cleared_reason is null and e_value is not null
         )
@@ -129,7 +132,7 @@ def apply_naming(tx: WriteTx, naming: Naming, basis: Basis, now: datetime) -> fr
     """Name whom it takes, and nobody else; keep what it took. Return the accounts of which that changed."""
     changed = tx.execute(
         "select entity_id from finding where dimension = 'account' and named <> coalesce(cleared_reason is null "
-        "and e_value * if(heavy, $heavy_weight, $weight) >= $least, false)",
+        "and e_value * if(population like '%/heavy', $heavy_weight, $weight) >= $least, false)",
         {"least": naming.least, "weight": naming.tests.weight, "heavy_weight": naming.tests.heavy_weight},
     ).fetchall()
     if changed:

@@ -31,7 +31,7 @@ def compare(known: Known, signals: Sequence[Signal], naming: Naming | None, refe
         return None
     population = reference.populations.get(known.population) if reference.digest == naming.reference else None
     knowledge, age, *use = known.population.split("/")
-    heavy = bool(known.heavy)
+    heavy = bool(use)
     tests = Tests(naming.tests, naming.heavy)
     return Comparison(
         population=known.population,

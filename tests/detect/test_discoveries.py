@@ -46,9 +46,7 @@ POPULATION = {"accounts": 5, "worlds": 5, "bound": 2, "scores": [], "rules": {}}
 END = START + timedelta(minutes=MINUTES)
 
 
-def store_of(
-    values: list[float | None], cleared: list[bool] | None = None, heavy: list[bool | None] | None = None
-) -> Tx:
+def store_of(values: list[float | None], cleared: list[bool] | None = None, heavy: list[bool] | None = None) -> Tx:
     tx = Tx()
     words = cleared or [False] * len(values)
     tx.insert(
@@ -58,13 +56,13 @@ def store_of(
                 "entity_id": [f"a{number}" for number in range(len(values))],
                 "e_value": values,
                 "cleared_reason": ["known" if word else None for word in words],
-                "heavy": heavy or [None] * len(values),
+                "population": ["full/young/heavy" if much else "full/young" for much in heavy or [False] * len(values)],
             },
             schema={
                 "entity_id": pl.String,
                 "e_value": pl.Float64,
                 "cleared_reason": pl.String,
-                "heavy": pl.Boolean,
+                "population": pl.String,
             },
         ).select(
             pl.lit("account").alias("dimension"),
@@ -72,7 +70,7 @@ def store_of(
             "entity_id",
             "e_value",
             "cleared_reason",
-            "heavy",
+            "population",
             pl.lit(0.5).alias("score"),
             pl.lit(value=False).alias("named"),
             pl.lit(NOW).alias("first_seen"),
