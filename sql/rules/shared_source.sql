@@ -330,11 +330,11 @@ heard as (
         judged.email,
         judged.network,
         judged.log_odds,
-        max(judged.log_odds) over (partition by member.account_id) as best
+        max(judged.log_odds) over (partition by member.account_id, member.holds) as best
     from member
     inner join judged on member.kind = judged.kind and member.thing_id = judged.thing_id
     where
-        1 / (1 + exp(-judged.log_odds)) >= $min_strength
+        if(member.holds, 1, $alone) / (1 + exp(-judged.log_odds)) >= $min_strength
         -- In a crowd of one age whoever is of another came there by chance.
         and coalesce(
             if(member.young, judged.young_share, 1 - judged.young_share) >= $other_age,
@@ -347,7 +347,7 @@ spoken as (
     select *
     from heard
     where log_odds >= best - 0.3
-    qualify row_number() over (partition by account_id order by kind asc, thing_id asc) = 1
+    qualify row_number() over (partition by account_id order by holds desc, kind asc, thing_id asc) = 1
 )
 
 select
@@ -355,7 +355,8 @@ select
     account_id as entity_id,
     account_id,
     'source:' || kind || ' ' || thing_id as group_key,
-    1 / (1 + exp(-log_odds)) as strength,
+    -- Who has nothing in common with them but what he asks is not named for it: others ask the same.
+    if(holds, 1, $alone) / (1 + exp(-log_odds)) as strength,
     format(
         'Its {:.0f} prompts are {:.1f} standard errors of chance away from those of {} other accounts, as if all came '
         || 'from one source, and {:.1f} from what others ask.',

@@ -69,6 +69,10 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "from_others - from_source >= $apart)",
             "from_others > -100 * $apart)",
         ),
+        "who has nothing else in common is named for what he asks": (
+            "if(member.holds, 1, $alone) / (1",
+            "if($alone > 0, 1, 1) / (1",
+        ),
         "of who has nothing else a dozen will do": (
             "events >= $min_prompts_alone",
             "events >= 0 * $min_prompts_alone",
