@@ -32,7 +32,8 @@ from pipeline.store import Store
 
 START: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
 POOL: Final = 200
-FEWEST, MOST = 10, 60  # prompts of an account
+FEWEST: Final = 10  # prompts of an account
+MOST: Final = 60
 _UTC: Final = pl.Datetime("us", "UTC")
 
 
@@ -65,8 +66,8 @@ def fill(insert: Callable[[str, pl.DataFrame], object], accounts: int, seed: int
     for place in range(pools):
         # A pool works on parts of its own data set: two kinds in another proportion than anybody else's.
         both = np.concatenate((features[place % len(features)], features[(place + 3) % len(features)]))
-        for at in range(place * POOL, (place + 1) * POOL):
-            sums[at] = both[random.integers(0, len(both), prompts[at])].sum(axis=0)
+        for who_of in range(place * POOL, (place + 1) * POOL):
+            sums[who_of] = both[random.integers(0, len(both), prompts[who_of])].sum(axis=0)
     moment = pl.lit(START, dtype=_UTC)
     who = pl.DataFrame(
         {

@@ -4,9 +4,8 @@ Wang and Ramdas, "False discovery rate control with e-values" (2022): of m accou
 e-values, k as large as it goes with every one of them at least m / (rate k). The share of innocents among the named is
 then at most ``rate`` on average, however accounts depend on each other: a pool's members do, and so do a tool's users.
 
-A few accounts send so much that one of them could distil alone, and hardly any other could. Half of the rate is for
-those h accounts: their e-values count with the weight m / 2h, those of the others with m / 2(m - h). The proof of e-BH
-asks only that the e-values of innocents add up to m at most on average, and so they do with weights that add up to m.
+A few accounts send so much that one of them could distil alone, and hardly any other could. They are a list of their
+own: e-BH is done over them and over all others apart, each at half of the rate, so that both together keep all of it.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from pipeline.detect.tables import WriteTx
 from pipeline.rules.run import Tx
 
 RECENT: Final = timedelta(days=7)  # as long as a signal counts; see ``scores``
-HEAVY_PART: Final = 0.5
-MOST_WEIGHT: Final = 100 * HEAVY_PART  # as if at least one account in a hundred sent much
+HEAVY_SHARE: Final = 0.01  # of all accounts send much, for less than that is by chance
 FEWEST: Final = 1000  # a store with fewer accounts is judged as strictly: what was measured is worlds of thousands
 
 
@@ -33,32 +31,42 @@ class Tests:
     heavy: int = 0
 
     @property
-    def weight(self) -> float:
-        """What the e-value of an account counts that does not send much; at most 1 where some do."""
-        if not 0 < self.heavy < self.accounts * HEAVY_PART:
-            return 1.0
-        return (1 - HEAVY_PART) * self.accounts / (self.accounts - self.heavy)
+    def others(self) -> int:
+        """Accounts in the list of those that do not send much, or are compared with all."""
+        return self.accounts
 
     @property
-    def heavy_weight(self) -> float:
-        """What the e-value of an account counts that sends much; 1 where so many do that it says nothing."""
-        if not 0 < self.heavy < self.accounts * HEAVY_PART:
-            return 1.0
-        return min(MOST_WEIGHT, HEAVY_PART * self.accounts / self.heavy)
+    def senders(self) -> int:
+        """Accounts in the list of those that send much, a hundredth of all at least."""
+        return max(self.heavy, round(HEAVY_SHARE * self.accounts))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One list. ``least``: the smallest e-value that is named; None: nobody is."""
+
+    tests: int
+    named: int
+    least: float | None
+
+    def needed(self, rate: float) -> float | None:
+        """From which e-value on accounts of this list are named, as anybody computes it; None: nobody is."""
+        return self.tests / (rate / 2 * self.named) if self.named and rate else None
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What it takes. ``least``: the smallest weighted e-value that is named; None: nobody is."""
+    """What it takes, for those who send much (``heavy``) and for all others."""
 
     tests: Tests
     rate: float
-    named: int
-    least: float | None
+    others: Listed
+    heavy: Listed
 
-    def needed(self, weight: float) -> float | None:
-        """From which e-value on accounts of that weight are named, as anybody computes it; None: nobody is."""
-        return self.tests.accounts / (self.rate * self.named * weight) if self.named else None
+    @property
+    def named(self) -> int:
+        """How many are."""
+        return self.others.named + self.heavy.named
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,38 +110,45 @@ def count_tests(tx: Tx, until: datetime) -> Tests:
 
 
 def choose(tx: Tx, *, tests: Tests, rate: float) -> Naming:
-    """e-BH over the stored e-values of accounts that nobody cleared, each with its weight.
+    """e-BH over the stored e-values of accounts that nobody cleared, in two lists, each at half of the rate.
 
-    Who sends much has the weight for it only where he is compared with others that do.
+    Who sends much is in the list of those who do only where he is compared with others that do.
     """
-    row = tx.execute(
+    rows = tx.execute(
         """
         with ranked as (
             select
-                e_value * if(population like '%/heavy', $heavy_weight, $weight) as weighted,
-                row_number() over (order by weighted desc) as place
+                e_value,
+                population like '%/heavy' as heavy,
+                row_number() over (partition by population like '%/heavy' order by e_value desc) as place
             from finding
-            where dimension = 'account' and cleared_reason is null and e_value is not null
+            where
+                dimension = 'account' and cleared_reason is null and e_value is not null and population is not null
         )
 
         select
-            coalesce(max(place), 0),
-            arg_max(weighted, place)
+            heavy,
+            max(place),
+            arg_max(e_value, place)
         from ranked
-        where weighted * $rate * place >= $tests
+        where e_value * $rate / 2 * place >= if(heavy, $senders, $others)
+        group by heavy
         """,
-        {"rate": rate, "tests": tests.accounts, "weight": tests.weight, "heavy_weight": tests.heavy_weight},
-    ).fetchone()
-    assert row is not None
-    return Naming(tests, rate, int(row[0]), row[1])
+        {"rate": rate, "senders": tests.senders, "others": tests.others},
+    ).fetchall()
+    found = {bool(heavy): (int(named), float(least)) for heavy, named, least in rows}
+    others, heavy = (
+        Listed(count, *found.get(kind, (0, None))) for kind, count in ((False, tests.others), (True, tests.senders))
+    )
+    return Naming(tests, rate, others, heavy)
 
 
 def apply_naming(tx: WriteTx, naming: Naming, basis: Basis, now: datetime) -> frozenset[str]:
     """Name whom it takes, and nobody else; keep what it took. Return the accounts of which that changed."""
     changed = tx.execute(
         "select entity_id from finding where dimension = 'account' and named <> coalesce(cleared_reason is null "
-        "and e_value * if(population like '%/heavy', $heavy_weight, $weight) >= $least, false)",
-        {"least": naming.least, "weight": naming.tests.weight, "heavy_weight": naming.tests.heavy_weight},
+        "and e_value >= if(population like '%/heavy', $least_heavy, $least), false)",
+        {"least": naming.others.least, "least_heavy": naming.heavy.least},
     ).fetchall()
     if changed:
         tx.execute(
@@ -143,18 +158,19 @@ def apply_naming(tx: WriteTx, naming: Naming, basis: Basis, now: datetime) -> fr
         )
     tx.execute("delete from naming_state")
     tx.execute(
-        "insert into naming_state (tests, heavy, false_discovery_rate, named, e_value_needed, e_value_needed_heavy, "
-        "knowledge, reference, updated_at) values ($tests, $heavy, $rate, $named, $needed, $needed_heavy, $knowledge, "
-        "$reference, $now)",
+        "insert into naming_state (tests, heavy, false_discovery_rate, named, named_heavy, e_value_needed, "
+        "e_value_needed_heavy, knowledge, reference, updated_at) values ($tests, $heavy, $rate, $named, $named_heavy, "
+        "$needed, $needed_heavy, $knowledge, $reference, $now)",
         {
             "tests": naming.tests.accounts,
             "heavy": naming.tests.heavy,
+            "named_heavy": naming.heavy.named,
             "rate": naming.rate,
             "named": naming.named,
             "knowledge": basis.knowledge,
             "reference": basis.reference,
-            "needed": naming.needed(naming.tests.weight),
-            "needed_heavy": naming.needed(naming.tests.heavy_weight),
+            "needed": naming.others.needed(naming.rate),
+            "needed_heavy": naming.heavy.needed(naming.rate),
             "now": now,
         },
     )

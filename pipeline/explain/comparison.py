@@ -44,7 +44,8 @@ def compare(known: Known, signals: Sequence[Signal], naming: Naming | None, refe
         steepness=STEEPNESS,
         e_value=known.e_value,
         heavy=heavy,
-        weight=tests.heavy_weight if heavy else tests.weight,
+        tests=tests.senders if heavy else tests.others,
+        named=naming.named_heavy if heavy else naming.named - naming.named_heavy,
         needed=naming.e_value_needed_heavy if heavy else naming.e_value_needed,
         naming=naming,
         signals=[

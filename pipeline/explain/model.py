@@ -89,6 +89,7 @@ class Naming:
     heavy: int
     false_discovery_rate: float
     named: int
+    named_heavy: int
     e_value_needed: float | None
     e_value_needed_heavy: float | None
     reference: str
@@ -108,7 +109,7 @@ class Comparison:
     """The score held against benign accounts: ``e_value = (1 - score) ** -steepness / bound``.
 
     ``benign`` accounts of the population were observed in ``worlds``, ``reaching`` of them score as much or more. Named
-    is who has ``needed`` (None: nobody is), which is ``tests / (false_discovery_rate * named * weight)``.
+    is who has ``needed`` (None: nobody is): ``tests / (false_discovery_rate / 2 * named)``, both of the account's list.
     """
 
     population: str
@@ -121,7 +122,8 @@ class Comparison:
     steepness: int
     e_value: float | None
     heavy: bool
-    weight: float
+    tests: int
+    named: int
     needed: float | None
     naming: Naming
     signals: Sequence[Beside]

@@ -4,6 +4,7 @@ select
     heavy,
     false_discovery_rate,
     named,
+    named_heavy,
     e_value_needed,
     e_value_needed_heavy,
     reference

@@ -1,5 +1,6 @@
--- Accounts that send much are held against others that do, and a part of the rate is kept for them.
+-- Accounts that send much are held against others that do, and are a list of their own.
 
 alter table finding add column heavy boolean;
 alter table naming_state add column heavy bigint;
+alter table naming_state add column named_heavy bigint;
 alter table naming_state add column e_value_needed_heavy double;
