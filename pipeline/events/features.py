@@ -14,7 +14,7 @@ from pipeline.events.json_lines import nested, unescape
 from pipeline.events.language import guess_languages
 from pipeline.events.request_kind import request_kinds
 from pipeline.events.schema import EVENTS
-from pipeline.events.template import normalised, skeletons, stable_hash
+from pipeline.events.template import distinct, normalised, skeletons, stable_hash
 from pipeline.events.text import count_list, read_text
 from pipeline.events.words import in_words
 
@@ -70,9 +70,10 @@ def text_features(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _of_text(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     text = read_text(wire)
+    firsts, codes = distinct(text["system"])
     masked = pl.DataFrame(
         {
-            "system": normalised(text["system"]),
+            "system": normalised(text["system"].gather(firsts)).gather(codes),
             "prompt": normalised(text["prompt"]),
             "template": skeletons(text["prompt"]),
         }

@@ -22,13 +22,15 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from pipeline.events.template import distinct
 from pipeline.events.words import Hashes, Places, Worded, in_words, mixed
 
 WORDS: Final = 8
 EDGE: Final = 40
 MOST: Final = 9  # fragments an event
 
-_STEP: Final = np.uint64(0xD6E8FEB86659FD93)
+_STEP: Final = 0xD6E8FEB86659FD93
+_STEPS: Final = {width: np.uint64(pow(_STEP, width, 2**64)) for width in (1, 2, 4)}
 _NONE: Final = np.uint64(2**64 - 1)
 
 
@@ -41,19 +43,17 @@ def fragments(systems: pl.Series, prompts: pl.Series, prompt_words: list[Worded]
         prompt_words: ``in_words(prompts)``, which others need too.
     """
     count = len(prompts)
-    rows, hashes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.uint64)]
-    for portions, edges in ((in_words(systems), False), (prompt_words, True)):
-        for portion in portions:
-            row, found = _of_portion(portion, edges=edges)
-            rows.append(row)
-            hashes.append(found)
-    kept = (
-        pl.DataFrame({"row": np.concatenate(rows), "hash": np.concatenate(hashes)})
-        .unique()
-        .sort("row", "hash")
-        .group_by("row", maintain_order=True)
-        .agg("hash")
-    )
+    firsts, codes = distinct(systems)
+    rows, hashes = _of_systems(systems.gather(firsts), codes)
+    for portion in prompt_words:
+        row, found = _of_portion(portion, edges=True)
+        rows.append(row)
+        hashes.append(found)
+    row, found = np.concatenate(rows), np.concatenate(hashes)
+    order = np.lexsort((found, row))
+    row, found = row[order], found[order]
+    new = np.append(True, (row[1:] != row[:-1]) | (found[1:] != found[:-1]))[: len(row)]
+    kept = pl.DataFrame({"row": row[new], "hash": found[new]}).group_by("row", maintain_order=True).agg("hash")
     told = pl.DataFrame({"row": pl.arange(0, count, dtype=pl.Int64, eager=True), "s": systems, "p": prompts})
     return (
         told.join(kept, on="row", how="left", maintain_order="left")
@@ -64,6 +64,20 @@ def fragments(systems: pl.Series, prompts: pl.Series, prompt_words: list[Worded]
         )
         .to_series()
     )
+
+
+def _of_systems(distinct_systems: pl.Series, codes: Places) -> tuple[list[Places], list[Hashes]]:
+    """Row and hash of what is kept of the system prompt of each request, which is the ``codes``-th."""
+    rows, hashes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.uint64)]
+    begins = np.searchsorted(np.sort(codes), np.arange(len(distinct_systems) + 1))
+    whose = np.argsort(codes, kind="stable")
+    for portion in in_words(distinct_systems):
+        code, found = _of_portion(portion, edges=False)
+        times = begins[code + 1] - begins[code]
+        within = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+        rows.append(whose[np.repeat(begins[code], times) + within])
+        hashes.append(np.repeat(found, times))
+    return rows, hashes
 
 
 def _of_portion(words: Worded, *, edges: bool) -> tuple[Places, Hashes]:
@@ -95,9 +109,12 @@ def _grams(words: Hashes, owner: Places) -> tuple[Hashes, Places]:
     count = len(words) - WORDS + 1
     if count <= 0:
         return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
-    total = np.zeros(count, dtype=np.uint64)
-    for offset in range(WORDS):
-        total = total * _STEP + words[offset : offset + count]
+    # Sums of one word, of two, of four, of eight: Σ word·STEP^(WORDS - 1 - place).
+    total = words
+    for width, step in _STEPS.items():
+        longer = total[:-width] * step
+        longer += total[width:]
+        total = longer
     first = np.flatnonzero(owner[:count] == owner[WORDS - 1 :])
     return mixed(total[first]), first
 

@@ -5,13 +5,13 @@ that look like Latin ones (a few dozen of Unicode's confusables, UTS 39). Of scr
 Thai, Lao) each character is a word. What stands behind the first READ_CHARS characters is not read, so that 2 MB of one
 letter cost nothing.
 
-Cost: about a pass over the bytes of the text, whatever it says.
+Cost: some passes over the bytes of the text and a few steps a word, whatever it says.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import Final
 
@@ -33,8 +33,10 @@ _LOW_A, _ZERO, _BEYOND_ASCII, _FIRST_BYTE, _KANA, _RARE = (
     np.uint8(value) for value in (97, 48, 0x80, 0xC0, 0xE3, 0xF0)
 )
 _LETTERS, _DIGITS, _IDEOGRAPHS = np.uint8(26), np.uint8(10), np.uint8(7)
-_CHUNK_BYTES: Final = 200_000  # of text at a time: arrays of eight times that stay in the processor's cache
-_POWERS_STEP: Final = 1 << 18
+_CHUNK_BYTES: Final = 100_000  # of text at a time: arrays of their words stay in the processor's cache
+_STRIDE: Final = 8  # bytes at a time
+_POWERS: Final = np.array([pow(int(_BASE), place, 2**64) for place in range(_LONGEST_WORD)], dtype=np.uint64)
+_FIRST: Final = np.array([(1 << 8 * count) - 1 for count in range(_STRIDE + 1)], dtype=np.uint64)  # masks of bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,69 +52,90 @@ class Worded:
 
 def in_words(texts: pl.Series) -> list[Worded]:
     """Cut ``normalised`` texts into words; null has none. In portions that fit into the processor's cache."""
-    cut = texts.str.slice(0, READ_CHARS)
+    at = texts.is_not_null().arg_true()
+    cut = texts.gather(at).str.slice(0, READ_CHARS)
+    others = (cut.str.len_bytes() > cut.str.len_chars()).arg_true()
+    if len(others):
+        plain = cut.gather(others).str.replace_many(_ALIKE)
+        # Thai and Lao take three bytes of which the first says little: each character is set apart by blanks.
+        cut = cut.scatter(others, plain.str.replace_all(r"([\p{Thai}\p{Lao}])", " $1 "))
+    rows, lengths = at.to_numpy().astype(np.int64), cut.str.len_bytes().to_numpy().astype(np.int64)
+    encoded = cut.cast(pl.Binary).to_list()
     found = []
-    for begin, end in _chunks(cut):
-        at = cut[begin:end].is_not_null().arg_true()
-        hashes, owner = _words(cut[begin:end].gather(at))
+    for begin, end in _chunks(lengths):
+        hashes, owner = _words(encoded[begin:end], lengths[begin:end])
         if len(hashes):
-            found.append(Worded(hashes, at.to_numpy()[owner].astype(np.int64) + begin))
+            found.append(Worded(hashes, rows[begin:end][owner]))
     return found
 
 
 def mixed(values: Hashes) -> Hashes:
     """Finaliser of SplitMix64 (Steele, Lea, Flood 2014): every bit of the input changes half of the output."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    made = values >> np.uint64(30)  # in place from here on: a new array a step would take as long as the step
+    made ^= values
+    for factor, shift in ((0xBF58476D1CE4E5B9, 27), (0x94D049BB133111EB, 31)):
+        made *= np.uint64(factor)
+        made ^= made >> np.uint64(shift)
+    return made
 
 
-def _chunks(texts: pl.Series) -> list[tuple[int, int]]:
+def _chunks(lengths: Places) -> Iterator[tuple[int, int]]:
     """Slices of about _CHUNK_BYTES each."""
-    reach = texts.str.len_bytes().fill_null(0).cast(pl.Int64).cum_sum().to_numpy() // _CHUNK_BYTES
-    edges = [0, *(np.flatnonzero(np.diff(reach)) + 1).tolist(), len(texts)]
-    return list(pairwise(edges))
+    edges = np.flatnonzero(np.diff(np.cumsum(lengths) // _CHUNK_BYTES)) + 1
+    return pairwise([0, *edges.tolist(), len(lengths)])
 
 
-def _words(texts: pl.Series) -> tuple[Hashes, Places]:
+def _words(texts: list[bytes], lengths: Places) -> tuple[Hashes, Places]:
     """A hash of each word, and the index of the text it stands in."""
-    if texts.is_empty():
-        return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
-    others = (texts.str.len_bytes() > texts.str.len_chars()).arg_true()
-    if len(others):
-        plain = texts.gather(others).str.replace_many(_ALIKE)
-        # Thai and Lao take three bytes of which the first says little: each character is set apart by blanks.
-        texts = texts.scatter(others, plain.str.replace_all(r"([\p{Thai}\p{Lao}])", " $1 "))
-    lengths = texts.str.len_bytes().to_numpy().astype(np.int64)
     # A line feed behind each text: no word reaches from one into the next.
-    raw = np.frombuffer((texts.str.join("\n")[0] + "\n").encode(), dtype=np.uint8)
+    raw = np.frombuffer(b"\n".join([*texts, b""]), dtype=np.uint8)
     # Unsigned bytes: what is below the first of a range wraps around to far above its last.
     inside = (raw - _LOW_A < _LETTERS) | (raw - _ZERO < _DIGITS) | (raw >= _BEYOND_ASCII)
     begins = inside.copy()
     begins[1:] &= ~inside[:-1]
-    if len(others):
+    if (raw >= _KANA).any():
         # Kana, ideographs and emoji are words of one character; what follows them begins another.
         alone = (raw - _KANA < _IDEOGRAPHS) | (raw == _RARE)
         begins |= alone | _after(alone, raw)
     starts = np.flatnonzero(begins)
     if not len(starts):
         return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
-    starts = _cut_long(starts, inside)
-    # Σ byte·BASE^place over a word, divided by BASE^start: the same wherever in the batch the word stands.
-    power, inverse = _powers(-(-len(raw) // _POWERS_STEP) * _POWERS_STEP)
-    value = (raw * inside).astype(np.uint64)  # gaps add nothing
-    hashes = np.add.reduceat(value * power[: len(raw)], starts) * inverse[starts]
+    # A word ends behind a letter of it, where another begins or none does: the line feed ends the last.
+    begins |= ~inside
+    begins[1:] &= inside[:-1]
+    begins[0] = False
+    starts, ends = _cut_long(starts, np.flatnonzero(begins))
     before = np.searchsorted(starts, np.cumsum(lengths + 1))
-    return hashes, np.repeat(np.arange(len(lengths)), np.diff(before, prepend=0))
+    rows = np.repeat(np.arange(len(lengths)), np.diff(before, prepend=0))
+    return _hashed(raw, starts, ends - starts), rows
 
 
-@cache
-def _powers(count: int) -> tuple[Hashes, Hashes]:
-    """Powers of _BASE and of its inverse modulo 2^64, from the 0th on."""
-    inverse = np.uint64(pow(int(_BASE), -1, 2**64))
-    power, back = np.full(count, _BASE), np.full(count, inverse)
-    power[0] = back[0] = 1
-    return np.cumprod(power), np.cumprod(back)
+def _hashed(raw: npt.NDArray[np.uint8], starts: Places, lengths: Places) -> Hashes:
+    """Σ byte·BASE^place over each word, modulo 2^64: by eight bytes at a time, of which most words have no more."""
+    hashes = _summed(eight_bytes(raw, starts, lengths))
+    longer, done = np.flatnonzero(lengths > _STRIDE), _STRIDE
+    while len(longer):
+        more = _summed(eight_bytes(raw, starts[longer] + done, lengths[longer] - done))
+        hashes[longer] += more * _POWERS[done]
+        done += _STRIDE
+        longer = longer[lengths[longer] > done]
+    return hashes
+
+
+def eight_bytes(raw: npt.NDArray[np.uint8], starts: Places, lengths: Places) -> Hashes:
+    """The first eight bytes of each word as one number, the first byte the smallest; zeros behind a shorter word."""
+    padded = np.concatenate((raw, np.zeros(_STRIDE, dtype=np.uint8)))
+    from_each: Hashes = np.ndarray((len(raw),), np.dtype("<u8"), padded.data, strides=(1,))
+    found: Hashes = from_each.take(starts, mode="clip") & _FIRST.take(lengths, mode="clip")
+    return found
+
+
+def _summed(eights: Hashes) -> Hashes:
+    single = eights.astype("<u8", copy=False).view(np.uint8)
+    total = single[::_STRIDE].astype(np.uint64)
+    for place in range(1, _STRIDE):
+        total += single[place::_STRIDE] * _POWERS[place]
+    return total
 
 
 def _after(alone: npt.NDArray[np.bool_], raw: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -124,13 +147,12 @@ def _after(alone: npt.NDArray[np.bool_], raw: npt.NDArray[np.uint8]) -> npt.NDAr
     return behind & ((raw - _LOW_A < _LETTERS) | (raw - _ZERO < _DIGITS) | (raw >= _FIRST_BYTE))
 
 
-def _cut_long(starts: Places, inside: npt.NDArray[np.bool_]) -> Places:
+def _cut_long(starts: Places, ends: Places) -> tuple[Places, Places]:
     """Cut words of more than _LONGEST_WORD bytes, as base64 or a million of one letter are."""
-    lengths = np.diff(starts, append=len(inside))
+    lengths = ends - starts
     if lengths.max() <= _LONGEST_WORD:
-        return starts
+        return starts, ends
     pieces = -(-lengths // _LONGEST_WORD)
     index = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     cut = np.repeat(starts, pieces) + index * _LONGEST_WORD
-    # What stands behind the end of a word is a gap: no piece begins there.
-    return np.asarray(cut[inside[cut]])
+    return cut, np.minimum(cut + _LONGEST_WORD, np.repeat(ends, pieces))
