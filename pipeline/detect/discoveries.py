@@ -20,6 +20,7 @@ from pipeline.rules.run import Tx
 
 RECENT: Final = timedelta(days=7)  # as long as a signal counts; see ``scores``
 HEAVY_SHARE: Final = 0.01  # of all accounts send much, for less than that is by chance
+FEWEST_HEAVY: Final = 50  # as FEWEST; no rule that names nobody by itself is enough for one of so many
 FEWEST: Final = 1000  # a store with fewer accounts is judged as strictly: what was measured is worlds of thousands
 
 
@@ -37,8 +38,8 @@ class Tests:
 
     @property
     def senders(self) -> int:
-        """Accounts in the list of those that send much, a hundredth of all at least."""
-        return max(self.heavy, round(HEAVY_SHARE * self.accounts))
+        """Accounts in the list of those that send much: a hundredth of all at least, and FEWEST_HEAVY."""
+        return max(self.heavy, round(HEAVY_SHARE * self.accounts), FEWEST_HEAVY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,9 @@ def summarise(worlds: Iterable[Observed], settings: Settings, about: str) -> Ref
     young = accounts.filter(pl.col("population").str.ends_with("/young"))
     accounts = pl.concat([accounts, young.with_columns(pl.col("population").str.replace("/young$", "/any"))])
     # Who sends much is held against others that do, where there are enough of them; and is one of all as well.
-    heavy = accounts.filter("heavy").with_columns(pl.col("population") + HEAVY)
+    # Only where text arrives: where it does not, benign ones show too little to hold anybody against.
+    told = pl.col("population").str.starts_with("full/")
+    heavy = accounts.filter(pl.col("heavy") & told).with_columns(pl.col("population") + HEAVY)
     worlds_with = heavy.group_by("population").agg(pl.col("world").n_unique().alias("worlds"))
     enough = worlds_with.filter(pl.col("worlds") >= FEWEST_WORLDS)["population"]
     accounts = pl.concat([accounts, heavy.filter(pl.col("population").is_in(enough.to_list()))])

@@ -7,7 +7,8 @@ from typing import Final
 
 from pipeline.detect.discoveries import Tests
 from pipeline.detect.reference import STEEPNESS, YOUNG_DAYS, Reference
-from pipeline.explain.model import Beside, Comparison, Known, Naming, Signal
+from pipeline.explain.model import Known, Signal
+from pipeline.explain.worth import Beside, Comparison, Naming
 
 _KNOWLEDGE: Final = {
     "full": "whose prompts arrive",

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from pipeline.explain.covered import Covered
+from pipeline.explain.worth import Comparison
 
 # What an innocent explanation fares: the facts contradict it, fit it, say too little, or are not known.
 Verdict = Literal["contradicted", "fits", "undecided", "not checked"]
@@ -79,54 +80,6 @@ class Arithmetic:
     def agrees(self) -> bool:
         """The stored score is what the stored signals give."""
         return self.stored is not None and abs(self.stored - self.computed) < 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Naming:
-    """What it took to be named at the last look. ``e_value_needed…``: None where nobody is named."""
-
-    tests: int
-    heavy: int
-    false_discovery_rate: float
-    named: int
-    named_heavy: int
-    e_value_needed: float | None
-    e_value_needed_heavy: float | None
-    reference: str
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """A signal that counts, and how many benign accounts show one of that rule that strong or stronger."""
-
-    rule_id: str
-    strength: float
-    showing: int
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The score held against benign accounts: ``e_value = (1 - score) ** -steepness / bound``.
-
-    ``benign`` accounts of the population were observed in ``worlds``, ``reaching`` of them score as much or more. Named
-    is who has ``needed`` (None: nobody is): ``tests / (false_discovery_rate / 2 * named)``, both of the account's list.
-    """
-
-    population: str
-    who: str
-    about: str | None
-    benign: int | None
-    worlds: int | None
-    reaching: int | None
-    bound: float | None
-    steepness: int
-    e_value: float | None
-    heavy: bool
-    tests: int
-    named: int
-    needed: float | None
-    naming: Naming
-    signals: Sequence[Beside]
 
 
 @dataclass(frozen=True, slots=True)

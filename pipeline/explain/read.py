@@ -17,7 +17,6 @@ from pipeline.explain.model import (
     Crowd,
     Known,
     Member,
-    Naming,
     Rate,
     SharedThing,
     Signal,
@@ -27,6 +26,7 @@ from pipeline.explain.model import (
     Timeline,
     Trait,
 )
+from pipeline.explain.worth import Naming
 from pipeline.resources import sql_dir
 from pipeline.serve.ask import Asker
 

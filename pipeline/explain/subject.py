@@ -19,7 +19,6 @@ from pipeline.explain.model import (
     AccountReport,
     Arithmetic,
     CampaignReport,
-    Comparison,
     Crowd,
     Known,
     Report,
@@ -29,6 +28,7 @@ from pipeline.explain.model import (
     Thing,
 )
 from pipeline.explain.read import Reader, Span
+from pipeline.explain.worth import Comparison
 from pipeline.rules.load import RuleSet
 from pipeline.rules.model import Rule
 from pipeline.serve.ask import Asker

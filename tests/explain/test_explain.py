@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from math import prod
 from pathlib import Path
@@ -258,26 +258,6 @@ def test_a_cleared_account_is_explained_as_such(store: Path, analyzed: Analyzed)
     assert (gone.probability, gone.cleared_reason) == (None, "a <b>tester</b>")
 
 
-def test_an_account_with_one_event(analyzed: Analyzed) -> None:
-    found = account(analyzed[0], "lone")
-    assert found.signals == []
-    assert found.account.score is None
-    assert found.verdict == "No rule has a signal against this account: nothing was found."
-    assert any("1 requests" in line for line in found.more_data)
-    text, page = shown(found)
-    assert "nothing" in text
-    assert [tag for tag, _ in page.elements].count("rect") == 1
-
-
-def test_an_account_of_which_only_facts_are_known(store: Path) -> None:
-    from pipeline.serve.facts import import_facts  # noqa: PLC0415
-
-    import_facts(store, [{"account_id": "silent", "plan": "pro"}], SETTINGS, clock=ManualClock(AFTER))
-    found = account(store, "silent")
-    assert (found.timeline, found.rate, found.things) == (None, None, [])
-    assert "No requests are kept" in shown(found)[1].text
-
-
 def test_hostile_ids_are_shown_and_do_nothing(analyzed: Analyzed) -> None:
     found = account(analyzed[0], HOSTILE)
     assert found.account.events == 1
@@ -404,12 +384,3 @@ def test_the_form_follows_the_file(analyzed: Analyzed, tmp_path: Path) -> None:
         assert run(["explain", min(planted), "--store", str(store), "--out", str(tmp_path / name)], debug=False) == 0
         assert (tmp_path / name).read_bytes().startswith(begins)
     assert run(["explain", min(planted), "--store", str(store), "--format", "pdf"], debug=False) == 64
-
-
-def test_ages_are_counted_from_requests_and_not_from_now(analyzed: Analyzed) -> None:
-    store, planted = analyzed
-    found = account(store, min(planted))
-    assert found.account.created_at is not None
-    assert found.account.first_seen is not None
-    days = (found.account.first_seen - found.account.created_at) / timedelta(days=1)
-    assert any(f"{days:.1f} days old" in check.facts for check in found.checks)
