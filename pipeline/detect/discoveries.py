@@ -26,15 +26,13 @@ FEWEST: Final = 1000  # a store with fewer accounts is judged as strictly: what 
 
 @dataclass(frozen=True, slots=True)
 class Tests:
-    """How many accounts could have been named, and how many of them send much."""
+    """How many accounts could have been named, and how many of them send much.
+
+    The list of all others counts all of them: who sends much and is not compared with his like is in it.
+    """
 
     accounts: int
     heavy: int = 0
-
-    @property
-    def others(self) -> int:
-        """Accounts in the list of those that do not send much, or are compared with all."""
-        return self.accounts
 
     @property
     def senders(self) -> int:
@@ -135,11 +133,11 @@ def choose(tx: Tx, *, tests: Tests, rate: float) -> Naming:
         where e_value * $rate / 2 * place >= if(heavy, $senders, $others)
         group by heavy
         """,
-        {"rate": rate, "senders": tests.senders, "others": tests.others},
+        {"rate": rate, "senders": tests.senders, "others": tests.accounts},
     ).fetchall()
     found = {bool(heavy): (int(named), float(least)) for heavy, named, least in rows}
     others, heavy = (
-        Listed(count, *found.get(kind, (0, None))) for kind, count in ((False, tests.others), (True, tests.senders))
+        Listed(count, *found.get(kind, (0, None))) for kind, count in ((False, tests.accounts), (True, tests.senders))
     )
     return Naming(tests, rate, others, heavy)
 

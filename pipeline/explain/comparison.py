@@ -45,7 +45,7 @@ def compare(known: Known, signals: Sequence[Signal], naming: Naming | None, refe
         steepness=STEEPNESS,
         e_value=known.e_value,
         heavy=heavy,
-        tests=tests.senders if heavy else tests.others,
+        tests=tests.senders if heavy else tests.accounts,
         named=naming.named_heavy if heavy else naming.named - naming.named_heavy,
         needed=naming.e_value_needed_heavy if heavy else naming.e_value_needed,
         naming=naming,

@@ -38,7 +38,7 @@ _TABLE_FUNCTIONS: Final = frozenset(
         "account_distributions",
         "corpus_sightings",
         "corpus_coverage",
-        "crowd_traits",
+        "crowds",
         "link_rows",
     }
 )

@@ -1,12 +1,5 @@
 -- Which accounts come through one client that hardly anybody else has, and are alike otherwise too? Needs no text.
 with
-active as (
-    select
-        *,
-        created_at > first_seen - to_days($young_days::integer) as young
-    from active_accounts($since, $until)
-),
-
 seen as (
     select
         source_id as account_id,
@@ -19,75 +12,40 @@ seen as (
     group by source_id, target_id
 ),
 
-everyone as (
-    select
-        count(*) as accounts,
-        count(*) filter (where young) as young,
-        count(young) as known_age
-    from active
-),
-
 member as (
     select
         seen.*,
-        active.young,
-        seen.events / active.events as share,
-        -- One account speaks for each customer.
-        row_number() over (
-            partition by seen.thing_id, active.customer
-            order by seen.account_id
-        ) = 1 as speaks
+        seen.events / active.events as share
     from seen
-    inner join active on seen.account_id = active.account_id
+    inner join active_accounts($since, $until) as active on seen.account_id = active.account_id
     where seen.events >= $min_share * active.events
     qualify count(*) over (partition by seen.thing_id) >= $min_accounts
 ),
 
 crowd as (
-    select
-        thing_id,
-        count(*) as accounts,
-        count(*) filter (where speaks) as customers,
-        avg(events) filter (where speaks) as mean_events,
-        coalesce(stddev_samp(events) filter (where speaks) / avg(events) filter (where speaks), 0) as spread,
-        count(*) filter (where speaks and young) as young,
-        count(young) filter (where speaks) as known_age
-    from member
-    group by thing_id
-    having
-        count(*) filter (where speaks) >= $min_accounts
-        and count(*) <= $max_population_share * (select everyone.accounts from everyone)
-),
-
-alike as (
-    -- Of what is the crowd's own: how many of its customers have it.
     select *
-    from crowd_traits(
-        (
-            select list(struct_pack(kind := 'client', thing_id := member.thing_id, account_id := member.account_id))
-            from member
-            inner join crowd on member.thing_id = crowd.thing_id
-            where member.speaks
-        ),
-        $since,
-        $until,
-        $own_share
-    )
-),
-
-facets as (
-    select
-        crowd.*,
-        coalesce(alike.network / crowd.customers, 0) as network,
-        coalesce(alike.payment / crowd.customers, 0) as payment,
-        coalesce(alike.email / crowd.customers, 0) as email,
-        crowd.young / nullif(crowd.known_age, 0) as young_share,
-        (everyone.young - crowd.young + 1) / (everyone.known_age - crowd.known_age + 2) as base_young,
-        -- A crowd that is nearly everybody has everything to itself: that says nothing.
-        1 - crowd.accounts / everyone.accounts as apart
-    from crowd
-    cross join everyone
-    left join alike on crowd.thing_id = alike.thing_id
+    from
+        crowds(
+            (
+                select
+                    list(
+                        struct_pack(
+                            kind := 'client',
+                            thing_id := member.thing_id,
+                            account_id := member.account_id,
+                            events := member.events,
+                            asking := 0.0
+                        )
+                    )
+                from member
+            ),
+            $since,
+            $until,
+            $young_days,
+            $own_share,
+            $min_accounts
+        )
+    where accounts <= $max_population_share * all_accounts
 ),
 
 judged as (
@@ -110,7 +68,7 @@ judged as (
             email,
             network
         ) as log_odds
-    from facets
+    from crowd
 )
 
 select

@@ -1,24 +1,11 @@
 -- Which accounts send one prompt, or a passage of it, and are alike in ways that unrelated customers are not?
 with
-active as (
-    select
-        *,
-        created_at > first_seen - to_days($young_days::integer) as young
-    from active_accounts($since, $until)
-),
-
 member as (
     select
         sent.*,
-        active.young,
-        sent.events / active.events as share,
-        -- One account speaks for each customer.
-        row_number() over (
-            partition by sent.kind, sent.thing_id, active.customer
-            order by sent.account_id
-        ) = 1 as speaks
+        sent.events / active.events as share
     from account_texts($since, $until) as sent
-    inner join active on sent.account_id = active.account_id
+    inner join active_accounts($since, $until) as active on sent.account_id = active.account_id
     where
         if(
             sent.kind = 'fragment',
@@ -52,63 +39,28 @@ asked as (
 ),
 
 crowd as (
-    select
-        member.kind,
-        member.thing_id,
-        count(*) as accounts,
-        count(*) filter (where member.speaks) as customers,
-        avg(member.events) filter (where member.speaks) as mean_events,
-        coalesce(
-            stddev_samp(member.events) filter (where member.speaks) / avg(member.events) filter (where member.speaks), 0
-        ) as spread,
-        count(*) filter (where member.speaks and member.young) as young,
-        count(member.young) filter (where member.speaks) as known_age,
-        avg(least(1, coalesce(asked.requests, 0) / member.events)) filter (where member.speaks) as kinded
-    from member
-    left join asked on member.account_id = asked.account_id
-    group by member.kind, member.thing_id
-    having count(*) filter (where member.speaks) >= $min_accounts
-),
-
-everyone as (
-    select
-        count(*) as accounts,
-        count(*) filter (where young) as young,
-        count(young) as known_age
-    from active
-),
-
-alike as (
-    -- Of what is the crowd's own: how many of its customers have it.
     select *
-    from crowd_traits(
+    from crowds(
         (
-            select list(struct_pack(kind := member.kind, thing_id := member.thing_id, account_id := member.account_id))
+            select
+                list(
+                    struct_pack(
+                        kind := member.kind,
+                        thing_id := member.thing_id,
+                        account_id := member.account_id,
+                        events := member.events,
+                        asking := least(1, coalesce(asked.requests, 0) / member.events)
+                    )
+                )
             from member
-            inner join crowd on member.kind = crowd.kind and member.thing_id = crowd.thing_id
-            where member.speaks
+            left join asked on member.account_id = asked.account_id
         ),
         $since,
         $until,
-        $own_share
+        $young_days,
+        $own_share,
+        $min_accounts
     )
-),
-
-facets as (
-    select
-        crowd.*,
-        coalesce(alike.client / crowd.customers, 0) as client,
-        coalesce(alike.network / crowd.customers, 0) as network,
-        coalesce(alike.payment / crowd.customers, 0) as payment,
-        coalesce(alike.email / crowd.customers, 0) as email,
-        crowd.young / nullif(crowd.known_age, 0) as young_share,
-        -- What share is young among everybody else, one young and one old account added.
-        (everyone.young - crowd.young + 1) / (everyone.known_age - crowd.known_age + 2) as base_young,
-        -- A crowd that is nearly everybody has everything to itself: that says nothing.
-        1 - crowd.accounts / everyone.accounts as apart
-    from crowd
-    cross join everyone
-    left join alike on crowd.kind = alike.kind and crowd.thing_id = alike.thing_id
 ),
 
 judged as (
@@ -127,13 +79,13 @@ judged as (
             mean_events,
             client,
             -- Teachers, audits and judges ask for such things too.
-            $asking * kinded,
+            $asking * asking,
             apart,
             payment,
             email,
             network
         ) as log_odds
-    from facets
+    from crowd
 ),
 
 heard as (
@@ -148,7 +100,7 @@ heard as (
         judged.payment,
         judged.email,
         judged.network,
-        judged.kinded,
+        judged.asking,
         judged.log_odds,
         max(judged.log_odds) over (partition by member.account_id) as best,
         if(
@@ -190,10 +142,10 @@ select
         what,
         mean_events,
         if(
-            kinded >= 0.1,
+            asking >= 0.1,
             format(
                 ' {} of these requests ask for reasoning, grades, rewriting or instructions.',
-                if(kinded >= 0.995, 'All', format('At least {:.0f} %', 100 * kinded))
+                if(asking >= 0.995, 'All', format('At least {:.0f} %', 100 * asking))
             ),
             ''
         ),

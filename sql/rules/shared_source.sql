@@ -8,10 +8,7 @@ active as (
 ),
 
 everyone as (
-    select
-        count(*) as accounts,
-        count(*) filter (where young) as young,
-        count(young) as known_age
+    select count(*) as accounts
     from active
 ),
 
@@ -183,9 +180,8 @@ measured as (
         candidate.total_product - 2 * candidate.with_total + candidate.product as others_product,
         candidate.total_events - candidate.events as others_events,
         asker.* exclude (prompt_sum, vector),
-        held.account_id is not null as holds,
         list_dot_product(asker.vector, candidate.vector) as with_source,
-        list_dot_product(asker.vector, candidate.total_vector) as with_total
+        list_dot_product(asker.vector, candidate.total_vector) as with_all
     from source
     inner join candidate on source.kind = candidate.kind and source.thing_id = candidate.thing_id
     -- Who asks as the holders do: about as many, with or without tools, in conversations or not.
@@ -194,8 +190,6 @@ measured as (
             asker.events between candidate.usual_events / $volumes and candidate.usual_events * $volumes
             and abs(asker.single - candidate.usual_single) <= 0.25
             and abs(asker.tools - candidate.usual_tools) <= 0.25
-    left join held
-        on candidate.kind = held.kind and candidate.thing_id = held.thing_id and asker.account_id = held.account_id
 ),
 
 near as (
@@ -226,19 +220,26 @@ near as (
         ) as from_others
     from (
         select
-            *,
-            with_total - with_source as with_others
+            measured.*,
+            measured.with_all - measured.with_source as with_others,
+            holder.account_id is not null as holds
         from measured
+        left join (
+            select
+                kind,
+                thing_id,
+                account_id
+            from held
+        ) as holder
+            on
+                measured.kind = holder.kind
+                and measured.thing_id = holder.thing_id
+                and measured.account_id = holder.account_id
     ) as products
 ),
 
 member as (
-    select
-        *,
-        row_number() over (
-            partition by kind, thing_id, customer
-            order by account_id
-        ) = 1 as speaks
+    select *
     from near
     where
         from_source <= $alike
@@ -247,51 +248,27 @@ member as (
 ),
 
 crowd as (
-    select
-        kind,
-        thing_id,
-        count(*) as accounts,
-        count(*) filter (where speaks) as customers,
-        avg(events) filter (where speaks) as mean_events,
-        coalesce(stddev_samp(events) filter (where speaks) / avg(events) filter (where speaks), 0) as spread,
-        count(*) filter (where speaks and young) as young,
-        count(young) filter (where speaks) as known_age
-    from member
-    group by kind, thing_id
-    having count(*) filter (where speaks) >= $min_accounts
-),
-
-alike as (
-    -- Of what is the crowd's own: how many of its customers have it.
     select *
-    from crowd_traits(
+    from crowds(
         (
-            select list(struct_pack(kind := member.kind, thing_id := member.thing_id, account_id := member.account_id))
+            select
+                list(
+                    struct_pack(
+                        kind := member.kind,
+                        thing_id := member.thing_id,
+                        account_id := member.account_id,
+                        events := member.events,
+                        asking := 0.0
+                    )
+                )
             from member
-            inner join crowd on member.kind = crowd.kind and member.thing_id = crowd.thing_id
-            where member.speaks
         ),
         $since,
         $until,
-        $own_share
+        $young_days,
+        $own_share,
+        $min_accounts
     )
-),
-
-facets as (
-    select
-        crowd.*,
-        coalesce(alike.client / crowd.customers, 0) as client,
-        coalesce(alike.network / crowd.customers, 0) as network,
-        coalesce(alike.payment / crowd.customers, 0) as payment,
-        coalesce(alike.email / crowd.customers, 0) as email,
-        crowd.young / nullif(crowd.known_age, 0) as young_share,
-        -- What share is young among everybody else, one young and one old account added.
-        (everyone.young - crowd.young + 1) / (everyone.known_age - crowd.known_age + 2) as base_young,
-        -- A crowd that is nearly everybody has everything to itself: that says nothing.
-        1 - crowd.accounts / everyone.accounts as apart_from_all
-    from crowd
-    cross join everyone
-    left join alike on crowd.kind = alike.kind and crowd.thing_id = alike.thing_id
 ),
 
 judged as (
@@ -309,12 +286,12 @@ judged as (
             mean_events,
             client,
             0,
-            apart_from_all,
+            apart,
             payment,
             email,
             network
         ) as log_odds
-    from facets
+    from crowd
 ),
 
 heard as (

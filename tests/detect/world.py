@@ -45,7 +45,7 @@ _MACROS = (
     "macro_active_accounts",
     "macro_link_rows",
     "macro_account_texts",
-    "macro_crowd_traits",
+    "macro_crowds",
     "macro_crowd_log_odds",
     "macro_crowd_story",
     "macro_distribution_sum",

@@ -30,11 +30,7 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "and (sent.events > 1 or sent.events >= 0.5 * active.events)",
             "and sent.events > 0",
         ),
-        "any two accounts are a crowd": (
-            "filter (where member.speaks) >= $min_accounts",
-            "filter (where member.speaks) >= 0 * $min_accounts",
-        ),
-        "what is asked for does not matter": ("$asking * kinded,", "0 * $asking * kinded,"),
+        "what is asked for does not matter": ("$asking * asking,", "0 * $asking * asking,"),
         "what a launch explains is not limited": ("            $explained,\n", "            $explained + 100,\n"),
         "a handful of requests counts like many": ("events / (events + 0.1) / (1", "1.2 / (1"),
     },
@@ -46,8 +42,8 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     },
     "shared_client": {
         "everybody's client is rare": (
-            "<= $max_population_share * (select",
-            "<= 100 * $max_population_share * (select",
+            "<= $max_population_share * all_accounts",
+            "<= 100 * $max_population_share * all_accounts",
         ),
         "it may name by itself": ("    $cap * member.share", "    1.4 * $cap * member.share"),
     },
@@ -91,10 +87,6 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "true",
         ),
         "any age is the crowd's": (">= $other_age,", ">= 0 * $other_age,"),
-        "any few are a crowd": (
-            "having count(*) filter (where speaks) >= $min_accounts",
-            "having count(*) filter (where speaks) >= 0 * $min_accounts",
-        ),
         "what a launch explains is not limited": ("            $explained,\n", "            $explained + 100,\n"),
     },
     "closed_loop_pool": {
@@ -196,26 +188,38 @@ MACROS: Final[Mapping[str, tuple[str, str, str, tuple[str, ...]]]] = {
         "(0 * payment + 0 * email + ",
         ("shared_prompt", "shared_source"),
     ),
+    "any few are a crowd": (
+        "macro_crowds",
+        "having count(*) filter (where speaks) >= fewest",
+        "having count(*) filter (where speaks) >= 0 * fewest",
+        ("shared_prompt", "shared_source"),
+    ),
+    "each account of a customer speaks": (
+        "macro_crowds",
+        ") = 1 as speaks",
+        ") > 0 as speaks",
+        ("shared_prompt",),
+    ),
     "one school is several places": (
-        "macro_crowd_traits",
+        "macro_crowds",
         "'network' and not largest",
         "'network'",
         ("shared_prompt",),
     ),
     "a campus is as many places as it has networks": (
-        "macro_crowd_traits",
+        "macro_crowds",
         "network_place(crowd_trait.trait_id)",
         "crowd_trait.trait_id",
         ("shared_prompt",),
     ),
     "one mail domain is several places": (
-        "macro_crowd_traits",
+        "macro_crowds",
         "'email domain' and not largest",
         "'email domain'",
         ("shared_prompt", "shared_source"),
     ),
     "what others have too is the crowd's own": (
-        "macro_crowd_traits",
+        "macro_crowds",
         "and count(*) >= own_share * any_value(trait_holder.accounts)",
         "and own_share > 0",
         ("shared_prompt",),
