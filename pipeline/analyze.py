@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -19,12 +20,14 @@ from pipeline.ingest.files import input_size, read_files
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
 from pipeline.serve.intake import Intake
+from pipeline.serve.releases import Release, check_release
 from pipeline.serve.step import Stepper
 from pipeline.store import Store, next_offsets
 from pipeline.store.connection import interruptible
 
 CHUNK_BYTES = 16_777_216
 _TOPIC = "analyze"  # the name that the file's own log of what it took in has in the store
+_SAID_BY = "analyze"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ def analyze(
     clock: Clock,
     metrics: Metrics,
     accounts: Sequence[Mapping[str, object]] = (),
+    releases: Mapping[str, datetime] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> AnalyzeResult:
     """Read files into a store and look at them with every rule.
@@ -68,6 +72,7 @@ def analyze(
         clock: wall time judges the age of events.
         metrics: counts what the services would.
         accounts: facts about accounts, checked; they are stored before anything is looked at.
+        releases: when models were released, where the caller knows; told with the facts.
         progress: called with bytes read and bytes in all.
 
     Raises:
@@ -83,7 +88,7 @@ def analyze(
                 raise UsageError(f"{store_path}: belongs to a pipeline with a broker", next_step="name another --store")
         begin = next_offsets(store.connection, _TOPIC).get(0, 0)
         run = _Run(store, settings, clock, metrics, begin)
-        run.tell(accounts)
+        run.tell(accounts, releases or {})
         read = 0
 
         def consumed(done: int) -> None:
@@ -112,9 +117,10 @@ class _Run:
         self._held = RAW.to_frame()
         self._events = self._duplicates = self._dead = self._ignored = 0
 
-    def tell(self, accounts: Sequence[Mapping[str, object]]) -> None:
-        """Store facts about accounts."""
-        self._stepper.step(Intake(accounts=accounts))
+    def tell(self, accounts: Sequence[Mapping[str, object]], releases: Mapping[str, datetime]) -> None:
+        """Store facts about accounts, and when models were released."""
+        words = [check_release(Release(model, "add", _SAID_BY, when)) for model, when in sorted(releases.items())]
+        self._stepper.step(Intake(accounts=accounts, releases=words))
 
     def take(self, raw: pl.DataFrame, *, hold_after: float | None) -> None:
         """Decode a chunk with what was held before, and apply it."""

@@ -42,6 +42,7 @@ from pipeline.rules.model import Case, Rule, Traffic
 from pipeline.rules.run import evaluate
 from pipeline.store import Store, apply_accounts, apply_deltas
 from pipeline.store.corpora import apply_corpus
+from pipeline.store.releases import apply_release
 
 __all__ = ["START", "Bench", "CaseResult", "ManualClock", "expand", "load_directory", "run_case", "run_rule_cases"]
 
@@ -100,6 +101,11 @@ class Bench:
         """Add a known set of these texts, numbered from 1 on, in place of another of that name."""
         with self.store.transaction() as tx:
             apply_corpus(tx, known_set(name, enumerate(texts, 1)), replace=True)
+
+    def add_release(self, model: str, released_at: datetime) -> None:
+        """Say when a model was released, as requests name it."""
+        with self.store.transaction() as tx:
+            apply_release(tx, model, released_at=released_at, note=None, said_by="bench")
 
     def add_events(self, events: Sequence[Mapping[str, object]]) -> None:
         """Take events in, in native format.
@@ -218,6 +224,8 @@ def case_bench(case: Case) -> Bench:
     for corpus in case.corpora:
         texts = [str(_fill(corpus.text, i, j)) for i in range(corpus.parts) for j in range(corpus.items)]
         bench.add_corpus(corpus.name, texts)
+    for release in case.releases:
+        bench.add_release(release.model, START + timedelta(seconds=release.at_s))
     bench.add_accounts(list(facts.values()))
     bench.add_events(events)
     return bench

@@ -37,6 +37,8 @@ ORDER = (
     *(
         "clearances",
         "corpora",
+        "releases",
+        "release_words",
         "decisions",
         "accounts",
         "api_keys",

@@ -20,6 +20,7 @@ from pipeline.cli import (
     explain,
     files,
     health,
+    releases,
     services,
     sql,
     store,
@@ -70,6 +71,7 @@ health.register(app)
 demo.register(app)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(corpora.app, name="corpora")
+app.add_typer(releases.app, name="releases")
 app.add_typer(dead_letter.app, name="dead-letter")
 app.add_typer(store.app, name="store")
 app.add_typer(configuration.app, name="config")

@@ -239,10 +239,11 @@ def _observe(simulation: Simulation, settings: Settings, knowledge: Knowledge | 
     looks = []
     with tempfile.TemporaryDirectory() as directory:
         store = Path(directory) / "store.duckdb"
-        facts = simulation.accounts.to_dicts()
+        facts, releases = simulation.accounts.to_dicts(), simulation.releases
         for path, end in zip(*written(simulation, Path(directory), STEP), strict=True):
-            analyze([path], store, settings, clock=ManualClock(end), metrics=Metrics(), accounts=facts)
-            facts = []
+            clock = ManualClock(end)
+            analyze([path], store, settings, clock=clock, metrics=Metrics(), accounts=facts, releases=releases)
+            facts, releases = [], {}
             with duckdb.connect(str(store), read_only=True) as connection:
                 connection.execute("set timezone = 'UTC'")
                 [told] = connection.execute("select any_value(knowledge) from naming").fetchone() or (None,)

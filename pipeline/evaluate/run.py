@@ -148,12 +148,12 @@ def judge(simulation: Simulation, settings: Settings, *, level: Knowledge = "ful
 def _found(simulation: Simulation, settings: Settings, directory: Path, step: timedelta) -> Found:
     paths, ends = written(simulation, directory, step)
     store = directory / "store.duckdb"
-    facts = simulation.accounts.to_dicts()
+    facts, releases = simulation.accounts.to_dicts(), simulation.releases
     for path, end in zip(paths, ends, strict=True):
         # As if a day's files were handed in as they came: the clock stands at the end of each.
         clock = ManualClock(end)
-        analyze([path], store, settings, clock=clock, metrics=Metrics(), accounts=facts)
-        facts = []
+        analyze([path], store, settings, clock=clock, metrics=Metrics(), accounts=facts, releases=releases)
+        facts, releases = [], {}
     with duckdb.connect(str(store), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
         findings, members, alerts = (connection.execute(sql).pl() for sql in (_FINDINGS, _MEMBERS, _ALERTS))

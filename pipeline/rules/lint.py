@@ -24,6 +24,7 @@ ALLOWED_VIEWS: Final = frozenset(
         "campaigns",
         "campaign_members",
         "corpora",
+        "releases",
         "dead_letters",
         "pipeline_health",
     }
@@ -40,6 +41,7 @@ _TABLE_FUNCTIONS: Final = frozenset(
         "corpus_coverage",
         "crowds",
         "link_rows",
+        "model_releases",
     }
 )
 # A rule must give the same rows for the same window whenever it is run, and must not read the process's surroundings.

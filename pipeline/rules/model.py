@@ -89,6 +89,13 @@ class KnownItems(_Part):
     items: int = Field(1, gt=0, le=500)
 
 
+class Released(_Part):
+    """A release of a case: when, in seconds after the case's start."""
+
+    model: str
+    at_s: float = 0
+
+
 class Expected(_Part):
     """What must come out of a case. Accounts are counted once whatever the number of their rows."""
 
@@ -103,6 +110,7 @@ class Case(_Part):
     name: str
     rows: list[Traffic] = Field(min_length=1)
     corpora: list[KnownItems] = Field(default_factory=list)
+    releases: list[Released] = Field(default_factory=list)
     parameters: dict[str, float] = Field(default_factory=dict)
     expect: Expected
 

@@ -15,6 +15,7 @@ from pipeline.errors import QueryError, StoreError, UsageError
 from pipeline.serve.address import ServeAddress, process_lives, read_address
 from pipeline.serve.clearing import Clearing
 from pipeline.serve.corpora import AddCorpus, CorpusChange
+from pipeline.serve.releases import Release
 from pipeline.serve.view import Answer, Health
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
@@ -95,6 +96,10 @@ class ServeClient:
 
             return self._told(self._send("/v1/corpora", encode(change), timeout_s=600))
         return self._told(self._send(f"/v1/corpora/{change.name}", timeout_s=600, method="DELETE"))
+
+    def say_release(self, said: Release) -> Mapping[str, Any]:
+        """When a model was released, through the writer. Saying it again changes nothing."""
+        return self._told(self._send("/v1/releases", said, timeout_s=600))
 
     def backup(self, target: Path) -> Mapping[str, Any]:
         """A backup at a path of the serving machine."""

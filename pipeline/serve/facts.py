@@ -13,6 +13,7 @@ from pipeline.rules.load import load_rules
 from pipeline.serve.clearing import Clearing
 from pipeline.serve.corpora import AddCorpus, CorpusChange
 from pipeline.serve.intake import Intake
+from pipeline.serve.releases import Release
 from pipeline.serve.step import Stepper
 from pipeline.store import Store, read_words
 
@@ -52,6 +53,19 @@ def change_corpus(store_path: Path, change: CorpusChange, settings: Settings, *,
     if not isinstance(change, AddCorpus) and not store_path.is_file():
         raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
     _step(store_path, Intake(corpora=[change]), settings, clock)
+
+
+def say_release(store_path: Path, said: Release, settings: Settings, *, clock: Clock) -> None:
+    """Store when a model was released and bring findings up to date; the store is made where one is missing, to add to.
+
+    Raises:
+        InputNotFoundError: there is no store to take it back from.
+        ReleaseError: nobody said it, or there is no room.
+        StoreError: the store cannot be used, or is open elsewhere.
+    """
+    if said.action == "remove" and not store_path.is_file():
+        raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
+    _step(store_path, Intake(releases=[said]), settings, clock)
 
 
 def _step(store_path: Path, intake: Intake, settings: Settings, clock: Clock) -> None:

@@ -28,6 +28,7 @@ from pipeline.serve.address import ServeAddress, remove_address, write_address
 from pipeline.serve.clearing import Clearing, check_clearing
 from pipeline.serve.corpora import RemoveCorpus
 from pipeline.serve.corpus_body import decode
+from pipeline.serve.releases import Release, check_release
 from pipeline.serve.view import Answer, Backup, Command, ImportAccounts, ServeView
 
 MAX_BODY_BYTES: Final = 33_554_432
@@ -124,6 +125,7 @@ class HttpServer:
         app.router.add_post("/v1/clearances", self._clearances)
         app.router.add_post("/v1/corpora", self._add_corpus)
         app.router.add_delete("/v1/corpora/{name}", self._remove_corpus)
+        app.router.add_post("/v1/releases", self._releases)
         app.router.add_post("/v1/backup", self._backup)
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=IDLE_TIMEOUT_S, handler_cancellation=False
@@ -254,6 +256,10 @@ class HttpServer:
 
     async def _remove_corpus(self, request: web.Request) -> web.Response:
         return await self._submit(RemoveCorpus(request.match_info["name"]))
+
+    async def _releases(self, request: web.Request) -> web.Response:
+        said = msgspec.json.decode(await _body(request, MAX_SQL_BYTES), type=Release)
+        return await self._submit(check_release(said))
 
     async def _backup(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await _body(request, MAX_SQL_BYTES), type=BackupRequest)

@@ -17,6 +17,7 @@ from pipeline.fingerprint.codec import HEADER, DeltaAssembler
 from pipeline.fingerprint.schema import Delta
 from pipeline.serve.clearing import Clearing
 from pipeline.serve.corpora import CorpusChange
+from pipeline.serve.releases import Release
 
 ACCOUNTS_MAX_BYTES: Final = 65_536
 
@@ -61,6 +62,7 @@ class Intake:
     corrupt: Sequence[CorruptBatchError] = ()
     clearings: Sequence[Clearing] = ()  # not from a topic: a person's words
     corpora: Sequence[CorpusChange] = ()  # nor these
+    releases: Sequence[Release] = ()
 
     @property
     def empty(self) -> bool:

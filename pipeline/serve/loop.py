@@ -25,6 +25,7 @@ from pipeline.serve.corpora import AddCorpus, RemoveCorpus
 from pipeline.serve.delivery import DeliveryThread
 from pipeline.serve.http import HttpServer
 from pipeline.serve.intake import Intake, IntakeReader
+from pipeline.serve.releases import Release, check_release
 from pipeline.serve.state import Seen, ServeState, count
 from pipeline.serve.step import Stepper
 from pipeline.serve.view import Backup, Command, ImportAccounts
@@ -230,6 +231,10 @@ def _run_commands(
                 case RemoveCorpus(name):
                     stepper.step(Intake(corpora=[command]), epoch=epoch)
                     future.set_result({"corpus": name})
+                case Release():
+                    check_release(command)
+                    stepper.step(Intake(releases=[command]), epoch=epoch)
+                    future.set_result({"model": command.model})
                 case Backup(target):
                     backup(store, target)
                     future.set_result({"target": str(target)})

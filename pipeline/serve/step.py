@@ -22,6 +22,7 @@ from pipeline.rules.run import RuleAbortedError
 from pipeline.serve.clearing import Clearing
 from pipeline.serve.corpora import AddCorpus, CorpusChange
 from pipeline.serve.intake import Intake
+from pipeline.serve.releases import Release
 from pipeline.store import (
     Applied,
     Store,
@@ -37,6 +38,7 @@ from pipeline.store import (
 from pipeline.store.accounts import check_accounts
 from pipeline.store.clearing import apply_clearing
 from pipeline.store.corpora import apply_corpus, first_hour, remove_corpus
+from pipeline.store.releases import apply_release
 
 _log = logs.get("serve")
 
@@ -89,7 +91,8 @@ class Stepper:
             facts_since, cleared = self._apply_accounts(tx, intake.accounts)
             cleared |= self._apply_clearings(tx, intake.clearings)
             sets_since, spoken_of = self._apply_corpora(tx, intake.corpora)
-            cleared |= spoken_of
+            releases_since, pivoted = self._apply_releases(tx, intake.releases)
+            cleared |= spoken_of | pivoted
             applied = self._apply(tx, intake, epoch)
             if outcomes:
                 mark_outcomes(tx, outcomes)
@@ -99,7 +102,7 @@ class Stepper:
             self.unheard -= applied.words.keys()
             self._advance(tx, begun_s)
             if self.watermark is not None:
-                told = (applied.changed_since, facts_since, sets_since)
+                told = (applied.changed_since, facts_since, sets_since, releases_since)
                 changed = [since for since in told if since is not None]
                 result = self._detector.run(
                     tx, watermark=self.watermark, changed_since=min(changed, default=None), judge=cleared
@@ -174,6 +177,17 @@ class Stepper:
                 gone = remove_corpus(tx, change.name)
             spoken_of |= gone or frozenset()
         return since, spoken_of
+
+    def _apply_releases(self, tx: Transaction, words: Sequence[Release]) -> tuple[datetime | None, frozenset[str]]:
+        """Store when models were released; return since when rules must look again, and of whom they spoke by it."""
+        since: list[datetime] = []
+        spoken_of: frozenset[str] = frozenset()
+        for said in words:
+            applied = apply_release(tx, said.model, released_at=said.released_at, note=said.note, said_by=said.said_by)
+            if applied is not None:
+                since.append(applied.since)
+                spoken_of |= applied.spoken_of
+        return min(since, default=None), spoken_of
 
     def _advance(self, tx: Transaction, now_s: float) -> None:
         reached = progress(

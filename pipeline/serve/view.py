@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipeline.serve.clearing import Clearing
 from pipeline.serve.corpora import AddCorpus, RemoveCorpus
+from pipeline.serve.releases import Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Backup:
     target: Path
 
 
-Command = ImportAccounts | Clearing | AddCorpus | RemoveCorpus | Backup
+Command = ImportAccounts | Clearing | AddCorpus | RemoveCorpus | Release | Backup
 
 
 class ServeView(Protocol):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ import polars as pl
 
 from pipeline.simulate.campaign import CAMPAIGN_ID, campaign
 from pipeline.simulate.cohorts import COHORTS
+from pipeline.simulate.days import NEW_MODEL
 from pipeline.simulate.load import load_events
 from pipeline.simulate.population import FACTS, make_group
 from pipeline.simulate.scenario import Scenario, find_scenario, resize
@@ -21,7 +22,7 @@ from pipeline.simulate.texts import built_in_texts, load_texts
 from pipeline.simulate.timing import Timing, load_timing
 from pipeline.simulate.traffic import Stage, cohort_events
 from pipeline.simulate.truth import Truth, labels
-from pipeline.simulate.world import world
+from pipeline.simulate.world import RELEASE, world
 
 CHUNK_EVENTS: Final = 5000
 DEFAULT_START: Final = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -56,6 +57,7 @@ class Simulation:
     broken: tuple[bytes, ...]
     accounts: pl.DataFrame
     truth: Truth
+    releases: Mapping[str, datetime] = field(default_factory=dict)  # when new models came out
 
     def facts_ndjson(self) -> bytes:
         """The accounts' facts as lines of JSON."""
@@ -136,7 +138,8 @@ def plan(
     texts = load_texts(prompts, seed) if prompts else built_in_texts(seed)
     stage = Stage(texts, load_timing(traces) if traces else Timing({}), start, seconds)
     if sized.days:
-        return _finish(sized, seed, *world(sized, seed, stage))
+        made = _finish(sized, seed, *world(sized, seed, stage))
+        return replace(made, releases={NEW_MODEL: start + timedelta(seconds=RELEASE * seconds)})
     frames, facts_of, label_of = [], [], []
     for cohort in COHORTS:
         rng = generator(seed, "cohort", cohort.name)

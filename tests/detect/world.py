@@ -89,6 +89,7 @@ class Tx:
             "0009_campaign_life",
             "0010_succession",
             "0011_heavy",
+            "0012_releases",
         ):
             self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
         for macro in _MACROS:
