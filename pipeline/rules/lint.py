@@ -42,6 +42,7 @@ _TABLE_FUNCTIONS: Final = frozenset(
         "crowds",
         "link_rows",
         "model_releases",
+        "peers",
     }
 )
 # A rule must give the same rows for the same window whenever it is run, and must not read the process's surroundings.

@@ -124,6 +124,19 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "sum(prints.events) >= 100 * $min_rate * count(*)",
         ),
     },
+    "never_idle": {
+        "a pause does not matter": ("lasting.longest_idle <= $max_idle_hours", "$max_idle_hours >= 0"),
+        "day and night may differ": ("lasting.unevenness <= $max_unevenness", "$max_unevenness > 0"),
+        "what peers do does not matter": (
+            "rarity(placed.chance, $noticed, $rare)",
+            "rarity(1 / (placed.others + 1), $noticed, $rare)",
+        ),
+        "how many peers there are does not matter": ("            $min_peers\n", "            0 * $min_peers\n"),
+        "half a day is enough": ("where hours >= $min_hours", "where hours >= 0.1 * $min_hours"),
+        "who asks the same again and again counts too": ("$min_different * candidate.events", "0 * $min_different"),
+        "only the busiest count": ("lasting.per_hour >= $min_per_hour", "lasting.per_hour >= 10 * $min_per_hour"),
+        "it may name by itself": ("$cap * candidate.rarity", "2.5 * $cap * candidate.rarity"),
+    },
     "replayed_reasoning": {
         "organisations do not count as one customer": ("            accounts.organisation,\n", ""),
         "one payment for a mail domain is no customer": ("accounts.payment_hash is not null and paid.by_one", "false"),
