@@ -137,6 +137,17 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "only the busiest count": ("lasting.per_hour >= $min_per_hour", "lasting.per_hour >= 10 * $min_per_hour"),
         "it may name by itself": ("$cap * candidate.rarity", "2.5 * $cap * candidate.rarity"),
     },
+    "many_networks": {
+        "one after the other counts like at once": ("max(in_hour.things)", "sum(in_hour.things)"),
+        "one client is as telling as many": ("coalesce(clients.rarity, 0)", "1"),
+        "what peers do does not matter": ("rarity(chance * if", "rarity(0.00001 * if"),
+        "how many peers there are does not matter": ("            $min_peers\n", "            0 * $min_peers\n"),
+        "how far the next one is does not matter": ("least(1, below / value)", "1"),
+        "a few networks are enough": (">= $min_networks", ">= 0.5 * $min_networks"),
+        "what half of all show is unusual": ("$times_usual * placed.usual", "0 * $times_usual"),
+        "who sends keys is looked at as an account too": ("having not bool_or(target_kind = 'api_key')", "having true"),
+        "it may name by itself": ("$cap * placed.rarity", "2.5 * $cap * placed.rarity"),
+    },
     "replayed_reasoning": {
         "organisations do not count as one customer": ("            accounts.organisation,\n", ""),
         "one payment for a mail domain is no customer": ("accounts.payment_hash is not null and paid.by_one", "false"),
