@@ -85,13 +85,15 @@ placed as (
                 select
                     list(
                         struct_pack(
-                            kind := kind || '/' || target_kind,
-                            entity_id := entity_id,
-                            events := events,
-                            value := things
+                            kind := at_once.kind || '/' || at_once.target_kind,
+                            entity_id := at_once.entity_id,
+                            events := at_once.events,
+                            value := at_once.things,
+                            newcomer := accounts.created_at > $since::timestamptz - to_days($young_days::integer)
                         )
                     )
                 from at_once
+                left join accounts on at_once.account_id = accounts.account_id
             ),
             $min_peers
         )

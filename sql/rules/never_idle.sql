@@ -58,12 +58,14 @@ placed as (
                     list(
                         struct_pack(
                             kind := 'account',
-                            entity_id := account_id,
-                            events := events,
-                            value := -unevenness
+                            entity_id := lasting.account_id,
+                            events := lasting.events,
+                            value := -lasting.unevenness,
+                            newcomer := accounts.created_at > $since::timestamptz - to_days($young_days::integer)
                         )
                     )
                 from lasting
+                left join accounts on lasting.account_id = accounts.account_id
             ),
             $min_peers
         )

@@ -15,7 +15,12 @@ FEWEST = 30
 PEERS = """
 select * from peers(
     (
-        select list(struct_pack(kind := kind, entity_id := entity_id, events := events, value := value))
+        select
+            list(
+                struct_pack(
+                    kind := kind, entity_id := entity_id, events := events, value := value, newcomer := newcomer
+                )
+            )
         from members
     ),
     {fewest}
@@ -34,13 +39,14 @@ def _peers(bench: Bench, members: pl.DataFrame, fewest: int) -> list[dict[str, o
 
 def _drawn() -> pl.DataFrame:
     rng = np.random.default_rng(5)
-    kinds = ["account"] * 400 + ["api_key"] * 60 + ["client"] * 10
+    kinds = ["account"] * 600 + ["api_key"] * 90 + ["client"] * 10
     return pl.DataFrame(
         {
             "kind": kinds,
             "entity_id": [f"e{i}" for i in range(len(kinds))],
             "events": rng.lognormal(3.5, 1.5, len(kinds)).astype(np.int64) + (np.arange(len(kinds)) % 50 > 0),
             "value": rng.integers(0, 12, len(kinds)).astype(np.float64),
+            "newcomer": [None if i % 3 == 0 else i % 3 == 1 for i in range(len(kinds))],
         }
     )
 
@@ -53,23 +59,28 @@ def test_places_among_peers_are_those_counted_by_hand() -> None:
     for (kind,), of_kind in members.filter(pl.col("events") > 0).group_by("kind"):
         rows = of_kind.sort(-pl.col("value"), "entity_id").to_dicts()
         sizes = [floor(log2(one["events"])) for one in rows]
-        top = max((size for size in sizes if sum(other >= size for other in sizes) >= FEWEST), default=None)
-        for one, own in zip(rows, sizes, strict=True):
+        old = [size for one, size in zip(rows, sizes, strict=True) if not one["newcomer"]]
+        top = max((size for size in sizes if sum(other >= size for other in old) >= FEWEST), default=None)
+        for number, (one, own) in enumerate(zip(rows, sizes, strict=True)):
             if top is None:
                 continue
             size = min(top, own)
-            peers = [other for other, its in zip(rows, sizes, strict=True) if min(top, its) == size]
-            values = [other["value"] for other in peers]
+            peers = [
+                (place, other["value"])
+                for place, (other, its) in enumerate(zip(rows, sizes, strict=True))
+                if min(top, its) == size and not other["newcomer"]
+            ]
+            others = [value for place, value in peers if place != number]
             if len(peers) >= FEWEST:
                 expected[one["entity_id"]] = {
                     "kind": kind,
                     "entity_id": one["entity_id"],
                     "value": one["value"],
-                    "others": len(peers) - 1,
-                    "as_high": sum(value >= one["value"] for value in values) - 1,
-                    "chance": sum(value >= one["value"] for value in values) / len(peers),
-                    "below": [*values, None][peers.index(one) + 1],
-                    "usual": median(values),
+                    "others": len(others),
+                    "as_high": sum(value >= one["value"] for value in others),
+                    "chance": (sum(value >= one["value"] for value in others) + 1) / (len(others) + 1),
+                    "below": next((value for place, value in peers if place > number), None),
+                    "usual": median(value for _, value in peers),
                     "least_events": 2**size,
                     "most_events": None if size == top else 2 ** (size + 1) - 1,
                 }
@@ -92,13 +103,15 @@ def test_the_story_counts_others_only() -> None:
             "select peers_story(0, 1240, 128, 255, 'keys') as one, peers_story(5, 1240, 512, null, 'keys') as two"
         ).rows()
     assert told == (
-        "than any of 1,240 other keys with 128 to 255 requests",
-        "than 99.6 % of 1,240 other keys with 512 or more requests",
+        "than any of 1,240 other keys with 128 to 255 requests, newcomers aside",
+        "than 99.6 % of 1,240 other keys with 512 or more requests, newcomers aside",
     )
 
 
 def test_nobody_to_compare_with_is_no_row() -> None:
-    members = pl.DataFrame({"kind": ["account"], "entity_id": ["e"], "events": [100], "value": [1.0]})
+    members = pl.DataFrame(
+        {"kind": ["account"], "entity_id": ["e"], "events": [100], "value": [1.0], "newcomer": [False]}
+    )
     with Bench() as bench:
         assert _peers(bench, members, 1) == []
         assert _peers(bench, members.clear(), 1) == []
