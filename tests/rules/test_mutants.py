@@ -150,6 +150,24 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "who sends keys is looked at as an account too": ("having not bool_or(target_kind = 'api_key')", "having true"),
         "it may name by itself": ("$cap * placed.rarity", "2.5 * $cap * placed.rarity"),
     },
+    "sampling_profile": {
+        "a handful of requests is enough": (
+            "having sum(events) >= $min_events",
+            "having sum(events) > 0 * $min_events",
+        ),
+        "a summariser is one too": ("profile.times >= $min_times", "$min_times > 0"),
+        "what is done once says much": ("greatest($now_and_then, ", "greatest(0.1 * $now_and_then, "),
+        "a few requests say as much as many": (
+            "+ $prior * usual.share) / (habit.events + $prior)",
+            ") / (habit.events + 0 * $prior)",
+        ),
+        "one habit may say everything": ("            $most_each,\n", "            10 * $most_each,\n"),
+        "what peers do does not matter": ("rarity(chance * if", "rarity(0.00001 * if"),
+        "how many peers there are does not matter": ("            $min_peers\n", "            0 * $min_peers\n"),
+        "how far the next one is does not matter": ("least(1, below / value)", "1"),
+        "newcomers make usual what they do": ("accounts.created_at >", "false and accounts.created_at >"),
+        "it may name by itself": ("$cap * placed.rarity", "2.5 * $cap * placed.rarity"),
+    },
     "replayed_reasoning": {
         "organisations do not count as one customer": ("            accounts.organisation,\n", ""),
         "one payment for a mail domain is no customer": ("accounts.payment_hash is not null and paid.by_one", "false"),
