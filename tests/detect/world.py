@@ -53,6 +53,9 @@ _MACROS = (
     "macro_distribution_errors_apart",
     "corpora",
     "macro_corpus_sightings",
+    "release_words",
+    "releases",
+    "macro_model_releases",
 )
 
 

@@ -113,6 +113,42 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "it may name by itself": ("if(active.known, $cap,", "if(active.known, 1.2 * $cap,"),
         "whom we set aside is forgotten": ("* customers / all_customers as surprise", "as surprise"),
     },
+    "new_model_pivot": {
+        "a release of any day counts": (
+            "where released_at >= $since::timestamptz + to_hours($hours_before::integer)",
+            "where $hours_before > 0",
+        ),
+        "a handful of requests counts": (
+            "compared.before >= $min_requests\n        and compared.after >= $min_requests",
+            "compared.after >= 0 * $min_requests",
+        ),
+        "any share of requests is a move": (
+            "        and compared.share >= $min_share\n",
+            "        and compared.share >= 0 * $min_share\n",
+        ),
+        "who tries it beside the rest has moved": ("compared.kept <= $max_kept", "compared.kept <= 100 * $max_kept"),
+        "who used it before its release has turned": ("side.moved and not side.is_after", "false"),
+        "what others do does not matter": (
+            "everyone.turned / everyone.customers / $common_share,",
+            "0 * $common_share,",
+        ),
+        "an alias that moves takes nobody along": (
+            "alike.turned / alike.customers / $common_share_alike",
+            "0 * $common_share_alike",
+        ),
+        "of few who used the same model enough is known": (
+            "and alike.customers >= $min_customers",
+            "and alike.customers >= 0 * $min_customers",
+        ),
+        "the luckiest is told": ("turned.surprise - ln(turned.all_customers)", "turned.surprise - 0"),
+        "who pays together has nothing in common": (
+            "if(linked.customers is null, $cap, $cap_together)",
+            "least($cap, $cap_together)",
+        ),
+        "the largest card counts too": (") > 1\n),\n\nlinked", ") > 0\n),\n\nlinked"),
+        "a card that others have too is their own": (">= $own_share * holder.customers", ">= 0 * $own_share"),
+        "one account may be as sure as several": ("is null, $cap, $cap_together)", "is null, 3 * $cap, $cap_together)"),
+    },
     "full_speed_new_account": {
         "age does not matter": (
             "<= accounts.created_at + to_days($young_days::integer)",
