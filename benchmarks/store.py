@@ -18,6 +18,7 @@ from pipeline.clock import SystemClock
 from pipeline.config import StoreSettings
 from pipeline.fingerprint.aggregate import aggregate
 from pipeline.fingerprint.distributions import distributions
+from pipeline.fingerprint.loops import loops
 from pipeline.fingerprint.schema import Delta
 from pipeline.store import Store, apply_deltas
 from pipeline.store.query import run_query
@@ -28,7 +29,7 @@ START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class StoreMeasured:
-    """Figures of one run. Rows are those of deltas: panes, links and distributions."""
+    """Figures of one run. Rows are those of deltas: panes, links, distributions and passages."""
 
     accounts: int
     events: int
@@ -80,6 +81,7 @@ def deltas(minutes: int, *, accounts: int, events_per_s: int, partitions: int, s
                     panes=panes,
                     links=links,
                     distributions=distributions(events),
+                    loops=loops(events),
                 )
             )
         committed = second

@@ -26,6 +26,7 @@ from pipeline.events.distribution import phases
 from pipeline.events.features import text_features
 from pipeline.events.fragments import fragments
 from pipeline.events.language import guess_languages
+from pipeline.events.loops import loop_in, loop_out
 from pipeline.events.native import NATIVE
 from pipeline.events.request_kind import request_kinds
 from pipeline.events.template import normalised, skeletons, stable_hash
@@ -79,6 +80,7 @@ def parts(prompts: pl.Series, systems: pl.Series) -> dict[str, Callable[[], obje
     """What the features are made of, each with what it builds upon at hand."""
     said, told, head = normalised(prompts), normalised(systems), skeletons(prompts)
     words = in_words(said)
+    nothing = pl.Series([None] * len(prompts), dtype=pl.String)
     hashed = pl.DataFrame({"prompt": said, "system": told, "template": head})
     return {
         "normalised": lambda: (normalised(prompts), normalised(systems)),
@@ -87,6 +89,7 @@ def parts(prompts: pl.Series, systems: pl.Series) -> dict[str, Callable[[], obje
         "language": lambda: guess_languages(prompts),
         "words": lambda: in_words(said),
         "fragments": lambda: fragments(told, said, words),
+        "loop_in": lambda: loop_in(systems, nothing, words),
         "phases": lambda: phases(len(said), words),
         "kinds": lambda: request_kinds(prompts, systems, said, told),
     }
@@ -123,7 +126,13 @@ def main() -> None:
         for part, cost in costs.items():
             print(f"  {part:<12}{cost:>6.1f}{cost / total:>6.0%}")
         print(f"  {'beside them':<12}{total - sum(costs.values()):>6.1f}")
-        found[name] = {"all": round(total, 1), **{part: round(cost, 1) for part, cost in costs.items()}}
+        responses = cpu_s_per_million(partial(loop_out, prompts), EVENTS)
+        print(f"  of as much text in the response {responses:.1f} more")
+        found[name] = {
+            "all": round(total, 1),
+            **{part: round(cost, 1) for part, cost in costs.items()},
+            "responses": round(responses, 1),
+        }
     print(f"text: {json.dumps(found)}")
 
 

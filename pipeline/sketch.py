@@ -18,7 +18,7 @@ import msgspec
 import polars as pl
 
 from pipeline.errors import UsageError
-from pipeline.events.features import HASHES, LENGTHS, text_features
+from pipeline.events.features import HASH_LISTS, HASHES, LENGTHS, text_features
 from pipeline.events.native import NATIVE
 
 TEXTS: Final = ("system", "messages", "prompt", "response")
@@ -59,8 +59,7 @@ def _text(value: Any) -> str | None:
 def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {name: f"{row[name]:016x}" for name in HASHES if row[name] is not None}
     content |= {name: row[name] for name in (*LENGTHS, "language", "request_kind") if row[name] is not None}
-    if row["fragments"] is not None:
-        content["fragments"] = [f"{value:016x}" for value in row["fragments"]]
+    content |= {name: [f"{value:016x}" for value in row[name]] for name in HASH_LISTS if row[name] is not None}
     if row["distribution"] is not None:
         content["distribution"] = bytes(row["distribution"]).hex()
     return {"content": content} | {name: row[name] for name in _COUNTS if row[name] is not None}

@@ -35,6 +35,7 @@ from pipeline.events.decode import Decoder
 from pipeline.events.schema import RAW
 from pipeline.fingerprint.aggregate import aggregate
 from pipeline.fingerprint.distributions import distributions
+from pipeline.fingerprint.loops import loops
 from pipeline.fingerprint.schema import PANE_S, Delta
 from pipeline.metrics import Metrics
 from pipeline.rules.load import RuleSet, load_directory, override
@@ -140,6 +141,7 @@ class Bench:
             panes=panes,
             links=links,
             distributions=distributions(decoded.events),
+            loops=loops(decoded.events),
         )
         with self.store.transaction() as tx:
             apply_deltas(tx, [delta])

@@ -55,6 +55,24 @@ def sums(store: Path) -> list[tuple[object, ...]]:
         ).fetchall()
 
 
+def passages(store: Path) -> list[tuple[object, ...]]:
+    """What each account was told and sent in each hour, as sampled passages."""
+    with duckdb.connect(str(store), read_only=True) as connection:
+        return connection.execute(
+            """
+            select account_id, hour, output, passage, sum(events) as events, min(first_seen) as first_seen
+            from (
+                select * from loop_hour
+                union all by name
+                select * exclude (source_partition, from_offset) from loop_delta
+            ) as both_kinds
+            group by account_id, hour, output, passage
+            qualify row_number() over (partition by account_id, hour, output order by passage) <= 64
+            order by all
+            """
+        ).fetchall()
+
+
 def files(directory: Path, messages: list[bytes], parts: int) -> list[Path]:
     """The messages in order, over ``parts`` files."""
     size = -(-len(messages) // parts)
@@ -139,9 +157,10 @@ def test_how_the_input_is_cut_into_files_changes_nothing(tmp_path: Path) -> None
         directory.mkdir()
         result = run(directory / "s.duckdb", simulation, parts=parts)
         store = directory / "s.duckdb"
-        found.append((result, findings(store), sums(store), campaigns(store)))
+        found.append((result, findings(store), sums(store), campaigns(store), passages(store)))
     assert found[0] == found[1]
     assert found[0][2]
+    assert found[0][4]
     assert all(found[0][3][:4])
 
 

@@ -136,6 +136,7 @@ class StoreSettings(Section):
     memory_limit_mb: Positive = 512
     threads: Positive = 2
     retention_panes_h: Positive = 48
+    retention_loops_h: Positive = Field(48, description="sampled passages of outputs and inputs")
     retention_hours_d: Positive = 90
     retention_days_d: Positive = 400
     fold_every_s: Seconds = 10.0

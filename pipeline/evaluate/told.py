@@ -16,7 +16,7 @@ import polars as pl
 from pipeline.analyze import held_rows
 from pipeline.config import Settings
 from pipeline.events.decode import Decoder
-from pipeline.events.features import HASHES, LENGTHS
+from pipeline.events.features import HASH_LISTS, HASHES, LENGTHS
 from pipeline.events.schema import EVENTS, RAW
 from pipeline.fingerprint.grouping import hex16
 from pipeline.ingest.files import read_files
@@ -94,7 +94,7 @@ def _content(events: pl.DataFrame) -> pl.Series:
     """What ``content`` takes (docs/events.md); null where there was no text, nor anything made of it."""
     hashes = [spelt(events[name]).alias(name) for name in HASHES]
     frame = events.select(*LENGTHS, "language", "request_kind").with_columns(
-        *hashes, _spelt_lists(events["fragments"]), _spelt_bytes(events["distribution"])
+        *hashes, *(_spelt_lists(events[name]) for name in HASH_LISTS), _spelt_bytes(events["distribution"])
     )
     silent = pl.all_horizontal(pl.all().is_null())
     return frame.select(pl.when(~silent).then(pl.struct(pl.all())).alias("content")).to_series()

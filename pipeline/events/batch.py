@@ -10,7 +10,7 @@ from pipeline.errors import CorruptBatchError
 from pipeline.events.ipc import ArrowError, read_frame
 from pipeline.events.schema import ADDED, EVENTS
 
-EVENTS_VERSION = b"4"  # workers read older ones too: update them before ingest
+EVENTS_VERSION = b"5"  # workers read older ones too: update them before ingest
 VERSION_HEADER = "stillwatch-events"
 
 

@@ -12,6 +12,8 @@ from pipeline.events.distribution import DISTRIBUTION, PHASES, phases
 from pipeline.events.fragments import MOST, fragments
 from pipeline.events.json_lines import nested, unescape
 from pipeline.events.language import guess_languages
+from pipeline.events.loops import MOST as MOST_PASSAGES
+from pipeline.events.loops import loop_in, loop_out
 from pipeline.events.request_kind import request_kinds
 from pipeline.events.schema import EVENTS
 from pipeline.events.template import distinct, normalised, skeletons, stable_hash
@@ -21,10 +23,14 @@ from pipeline.events.words import in_words
 HASHES: Final = ("system_hash", "template_hash", "prompt_hash")
 LENGTHS: Final = ("system_chars", "prompt_chars", "response_chars")
 _GIVEN: Final = (*HASHES, *LENGTHS, "language", "request_kind", "distribution")
-_CONTENT: Final = pl.Schema([*((name, pl.String()) for name in _GIVEN), ("fragments", pl.List(pl.String()))])
+# Lists of hashes, and how many an event has at most.
+HASH_LISTS: Final = {"fragments": MOST, "loop_out": MOST_PASSAGES, "loop_in": MOST_PASSAGES}
+_CONTENT: Final = pl.Schema(
+    [*((name, pl.String()) for name in _GIVEN), *((name, pl.List(pl.String())) for name in HASH_LISTS)]
+)
 _BLOBS: Final = pl.Schema({"m": pl.List(pl.String)})
 _TEXTS: Final = ("system", "messages", "prompt", "response")
-_LISTS: Final = ("reasoning_blobs", "fragments")
+_LISTS: Final = ("reasoning_blobs", *HASH_LISTS)
 _HEX64: Final = r"^[0-9a-f]{16}$"
 _PHASES: Final = rf"^[0-9a-f]{{{2 * PHASES}}}$"
 _ACCEPTED: Final = {
@@ -96,9 +102,15 @@ def _of_text(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     passages = fragments(masked["system"], masked["prompt"], words)
     place = phases(len(masked), words)
     kind = request_kinds(text["prompt"], text["system"], masked["prompt"], masked["system"])
+    loops = (
+        loop_out(text["response"]).alias("loop_out"),
+        loop_in(text["system"], text["earlier"], words).alias("loop_in"),
+    )
     bad = text["shape"].arg_true()
     detail = "messages is to be a list of messages, each an object"
-    return hashes.hstack(lengths).with_columns(language, passages, place, kind), _refuse(bad, "wrong_type", detail)
+    return hashes.hstack(lengths).with_columns(language, passages, place, kind, *loops), _refuse(
+        bad, "wrong_type", detail
+    )
 
 
 def _of_content(column: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -126,23 +138,24 @@ def _of_content(column: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
     for name in _GIVEN:
         lost = (raw[name].is_not_null() & made[name].is_null()).arg_true()
         refused.append(_refuse(lost, "wrong_type", f"content.{name} is to be {_ACCEPTED[name]}"))
-    given, bad = _given_fragments(raw["fragments"])
-    made = made.with_columns(given)
-    refused.append(bad)
+    for name, most in HASH_LISTS.items():
+        given, bad = _given_hashes(raw[name], most)
+        made = made.with_columns(given)
+        refused.append(bad)
     refused += [_refuse((made[name] < 0).arg_true(), "out_of_range", f"content.{name} is negative") for name in LENGTHS]
     return made, pl.concat(refused)
 
 
-def _given_fragments(lists: pl.Series) -> tuple[pl.Series, pl.DataFrame]:
-    """Fragments as 16 hexadecimal digits each; ascending, each once, as many as an event keeps."""
+def _given_hashes(lists: pl.Series, most: int) -> tuple[pl.Series, pl.DataFrame]:
+    """Hashes as 16 hexadecimal digits each; ascending, each once, as many as an event keeps."""
     made = lists.list.eval(
         pl.when(pl.element().str.contains(_HEX64))
         .then(pl.element())
         .str.to_integer(base=16, dtype=pl.UInt64, strict=False)
     )
-    detail = f"content.fragments is to be at most {MOST} times 16 hexadecimal digits"
-    wrong = (made.list.eval(pl.element().is_null()).list.any() | (made.list.len() > MOST)).arg_true()
-    return made.list.unique().list.sort().alias("fragments"), _refuse(wrong, "wrong_type", detail)
+    detail = f"content.{lists.name} is to be at most {most} times 16 hexadecimal digits"
+    wrong = (made.list.eval(pl.element().is_null()).list.any() | (made.list.len() > most)).arg_true()
+    return made.list.unique().list.sort(), _refuse(wrong, "wrong_type", detail)
 
 
 def _blobs(column: pl.Series) -> tuple[pl.Series, pl.DataFrame]:

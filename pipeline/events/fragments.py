@@ -30,7 +30,7 @@ EDGE: Final = 40
 MOST: Final = 9  # fragments an event
 
 _STEP: Final = 0xD6E8FEB86659FD93
-_STEPS: Final = {width: np.uint64(pow(_STEP, width, 2**64)) for width in (1, 2, 4)}
+STEPS: Final = {width: np.uint64(pow(_STEP, width, 2**64)) for width in (1, 2, 4)}
 _NONE: Final = np.uint64(2**64 - 1)
 
 
@@ -111,7 +111,7 @@ def _grams(words: Hashes, owner: Places) -> tuple[Hashes, Places]:
         return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
     # Sums of one word, of two, of four, of eight: Σ word·STEP^(WORDS - 1 - place).
     total = words
-    for width, step in _STEPS.items():
+    for width, step in STEPS.items():
         longer = total[:-width] * step
         longer += total[width:]
         total = longer

@@ -78,10 +78,13 @@ EVENTS: Final = pl.Schema(
         "fragments": pl.List(pl.UInt64),  # of the system prompt and the last user message; see fragments.py
         "request_kind": pl.String(),  # one of KINDS in cues.py; null: no text
         "distribution": DISTRIBUTION,  # phases of the last user message; see distribution.py
+        # Of the response, and of what was sent to the model: sampled passages, null where there are none; see loops.py.
+        "loop_out": pl.List(pl.UInt64),
+        "loop_in": pl.List(pl.UInt64),
     }
 )
 # Columns that batches of an older version lack, and by which version they came: they are read as null.
-ADDED: Final[Mapping[str, int]] = {"fragments": 2, "request_kind": 3, "distribution": 4}
+ADDED: Final[Mapping[str, int]] = {"fragments": 2, "request_kind": 3, "distribution": 4, "loop_out": 5, "loop_in": 5}
 
 DEAD_LETTERS: Final = pl.Schema(
     {

@@ -57,8 +57,12 @@ _OPEN: Final = r'["“«`]'  # a quotation that may end further on
 
 def normalised(texts: pl.Series) -> pl.Series:
     """NFKC, lower case, white space made single blanks; invisible characters and NUL taken out."""
-    clean = pl.col("text").str.replace_all("\0", "", literal=True).str.to_lowercase()
-    return composed(texts).to_frame("text").select(_blanks(clean).str.strip_chars()).to_series()
+    return lowered(texts).to_frame("text").select(_blanks(pl.col("text")).str.strip_chars()).to_series()
+
+
+def lowered(texts: pl.Series) -> pl.Series:
+    """As ``normalised``, with white space as it came."""
+    return composed(texts).str.replace_all("\0", "", literal=True).str.to_lowercase()
 
 
 def skeletons(texts: pl.Series) -> pl.Series:

@@ -31,6 +31,7 @@ TEXT: Final = pl.Schema(
     {
         "system": pl.String,
         "prompt": pl.String,
+        "earlier": pl.String,  # messages of the user before the prompt, a line each
         "prompt_chars": pl.UInt32,
         "response": pl.String,
         "messages": pl.UInt32,
@@ -53,6 +54,7 @@ def read_text(wire: pl.DataFrame) -> pl.DataFrame:
     texts = frame.select(
         pl.concat_str("system", "m_system", separator="\n", ignore_nulls=True).alias("system"),
         pl.coalesce("m_prompt", "prompt").alias("prompt"),
+        pl.col("m_earlier").alias("earlier"),
         pl.coalesce("m_chars", pl.col("prompt").str.len_chars()).alias("prompt_chars"),
         "response",
         "messages",
@@ -102,7 +104,13 @@ def count_list(column: pl.Series) -> pl.Series:
 def _messages(column: pl.Series) -> pl.DataFrame:
     rows = pl.DataFrame({"at": pl.arange(0, len(column), dtype=pl.UInt32, eager=True)})
     have = column.is_not_null()
-    empty = {"m_system": pl.String, "m_prompt": pl.String, "m_chars": pl.UInt32, "messages": pl.UInt32}
+    empty = {
+        "m_system": pl.String,
+        "m_prompt": pl.String,
+        "m_earlier": pl.String,
+        "m_chars": pl.UInt32,
+        "messages": pl.UInt32,
+    }
     if not have.any():
         return rows.with_columns(
             *(pl.lit(None, kind).alias(name) for name, kind in empty.items()),
@@ -131,11 +139,13 @@ def _messages(column: pl.Series) -> pl.DataFrame:
     found = said.group_by("at", maintain_order=True).agg(
         pl.col("body").filter(steering).drop_nulls().alias("m_system"),
         pl.coalesce(asked.last(), other.last()).alias("m_prompt"),
+        asked.head(asked.len().cast(pl.Int64) - 1).alias("m_earlier"),
         pl.col("body").filter(~steering).str.len_chars().sum().alias("m_chars"),
         pl.col("calls").sum().alias("tool_calls"),
     )
     found = found.with_columns(
-        pl.when(pl.col("m_system").list.len() > 0).then(pl.col("m_system").list.join("\n")).alias("m_system")
+        pl.when(pl.col("m_system").list.len() > 0).then(pl.col("m_system").list.join("\n")).alias("m_system"),
+        pl.when(pl.col("m_earlier").list.len() > 0).then(pl.col("m_earlier").list.join("\n")).alias("m_earlier"),
     )
     bad = pl.DataFrame(
         {"at": at.gather(read.bad["line"]), "shape": [True] * len(read.bad)},

@@ -14,12 +14,12 @@ import polars as pl
 from pipeline.errors import CorruptBatchError
 from pipeline.events.ipc import ArrowError, read_frame
 from pipeline.fingerprint.distributions import SCALE
-from pipeline.fingerprint.schema import DISTRIBUTIONS, FEATURES, LINKS, PANES, Delta
+from pipeline.fingerprint.schema import DISTRIBUTIONS, FEATURES, LINKS, LOOPS, PANES, Delta
 
 HEADER = "stillwatch-delta"
-VERSION = 2  # the first had no distributions; it is read too: update serve before workers
-_TABLES = {"panes": PANES, "links": LINKS, "distributions": DISTRIBUTIONS}
-_SINCE = {"panes": 1, "links": 1, "distributions": 2}  # the version that a table came with
+VERSION = 3  # the first had no distributions, the second no loops; they are read too: update serve before workers
+_TABLES = {"panes": PANES, "links": LINKS, "distributions": DISTRIBUTIONS, "loops": LOOPS}
+_SINCE = {"panes": 1, "links": 1, "distributions": 2, "loops": 3}  # the version that a table came with
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -44,7 +44,7 @@ class PartHeader(msgspec.Struct, frozen=True):
     late: _Count
     part: _Count
     parts: _Count
-    table: str  # panes, links or distributions
+    table: str  # panes, links, distributions or loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Part:
 def encode_delta(delta: Delta, *, max_bytes: int = 900_000) -> list[Part]:
     """Serialise a delta into messages of about ``max_bytes`` at most; at least one, even when nothing was counted."""
     pieces = [("panes", piece) for piece in _pieces(delta.panes, max_bytes)]
-    for table, frame in (("links", delta.links), ("distributions", delta.distributions)):
+    for table, frame in (("links", delta.links), ("distributions", delta.distributions), ("loops", delta.loops)):
         pieces += [(table, piece) for piece in _pieces(frame, max_bytes)] if frame.height else []
     return [
         Part(
@@ -173,6 +173,8 @@ def _decode_table(head: PartHeader, value: bytes | None) -> pl.DataFrame:
         raise _PartError(f"nulls in {head.table}, where every column has a value")
     if head.table == "distributions" and not _possible(frame):
         raise _PartError("sums that no prompts have")
+    if head.table == "loops" and not (frame["events"] > 0).all():
+        raise _PartError("passages of no events")
     return frame
 
 
@@ -208,6 +210,7 @@ def _whole(head: PartHeader, parts: Iterable[tuple[PartHeader, pl.DataFrame]]) -
         panes=pl.concat(tables["panes"]),
         links=pl.concat(tables["links"]),
         distributions=pl.concat(tables["distributions"]),
+        loops=pl.concat(tables["loops"]),
     )
 
 

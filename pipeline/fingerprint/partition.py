@@ -13,6 +13,7 @@ from pipeline.events.schema import EVENTS
 from pipeline.fingerprint.aggregate import aggregate
 from pipeline.fingerprint.dedup import Deduplicator
 from pipeline.fingerprint.distributions import distributions
+from pipeline.fingerprint.loops import loops
 from pipeline.fingerprint.schema import Delta
 from pipeline.fingerprint.watermark import Watermark
 
@@ -149,6 +150,7 @@ class PartitionState:
             panes=panes,
             links=links,
             distributions=distributions(events),
+            loops=loops(events),
         )
         self._from = self._next
         self._pending.clear()

@@ -1,4 +1,4 @@
-"""What a delta adds to panes, links and distributions.
+"""What a delta adds to panes, links, distributions and loops.
 
 Every column merges by sum, min, max or union, in any order and grouping.
 """
@@ -20,6 +20,7 @@ SKETCH_SIZE: Final = 32  # bottom-k: relative standard error about 1/sqrt(k-2), 
 
 FEATURES: Final = 2 * PHASES  # of a prompt: the cosines of its phases, then the sines
 FRAGMENTS_KEPT: Final = 64  # links to fragments an account and hour, the smallest hashes
+PASSAGES_KEPT: Final = 64  # sampled passages an account, hour and side, the smallest hashes
 
 EntityKind = Literal[
     "account", "api_key", "end_user", "template", "system_prompt", "client", "network", "reasoning_blob"
@@ -97,6 +98,17 @@ DISTRIBUTIONS: Final = pl.Schema(
     }
 )
 
+LOOPS: Final = pl.Schema(
+    {
+        "account_id": pl.String(),
+        "hour": UTC_MICROSECONDS,  # start of the hour of event time
+        "output": pl.Boolean(),  # true: the model said it to the account; false: the account sent it to the model
+        "passage": pl.UInt64(),  # see pipeline.events.loops
+        "events": pl.Int64(),
+        "first_seen": UTC_MICROSECONDS,  # min
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Delta:
@@ -120,3 +132,4 @@ class Delta:
     panes: pl.DataFrame = field(compare=False)  # PANES, one row a (kind, entity_id, pane)
     links: pl.DataFrame = field(compare=False)  # LINKS, one row a (hour, source, target)
     distributions: pl.DataFrame = field(compare=False)  # DISTRIBUTIONS, one row an (account_id, hour)
+    loops: pl.DataFrame = field(compare=False)  # LOOPS, one row an (account_id, hour, output, passage)

@@ -15,7 +15,7 @@ import polars as pl
 
 from pipeline.errors import Hole
 from pipeline.events.schema import UTC_MICROSECONDS
-from pipeline.fingerprint.schema import DISTRIBUTIONS, LINKS, PANES, Delta
+from pipeline.fingerprint.schema import DISTRIBUTIONS, LINKS, LOOPS, PANES, Delta
 from pipeline.store.transaction import Transaction
 from pipeline.store.watermark import PartitionWord
 
@@ -65,7 +65,7 @@ class Applied:
     """What one batch of deltas did."""
 
     applied: int = 0  # deltas that stand; not those that a later one of the batch replaced
-    rows: int = 0  # of panes, links and distributions
+    rows: int = 0  # of panes, links, distributions and loops
     events: int = 0
     duplicates: int = 0
     late: int = 0
@@ -209,7 +209,7 @@ def _rewrite(tx: Transaction, states: Iterable[_Partition]) -> set[datetime]:
             where,
         ).fetchall()
         changed.update(row[0] for row in gone)
-        for table in ("pane_delta", "link_delta", "distribution_delta"):
+        for table in ("pane_delta", "link_delta", "distribution_delta", "loop_delta"):
             tx.execute(
                 f"delete from {table} where source_partition = $partition and from_offset >= $from_offset",  # noqa: S608 - a literal
                 where,
@@ -233,6 +233,7 @@ def _insert(tx: Transaction, deltas: Sequence[Delta], now: datetime) -> int:
     rows += tx.insert("link_delta", _sourced(LINKS, [(delta, delta.links) for delta in deltas]))
     sums = [(delta, delta.distributions) for delta in deltas]
     rows += tx.insert("distribution_delta", _sourced(DISTRIBUTIONS, sums))
+    rows += tx.insert("loop_delta", _sourced(LOOPS, [(delta, delta.loops) for delta in deltas]))
     tx.insert(
         "delta_log",
         pl.DataFrame(

@@ -33,6 +33,7 @@ def compact(tx: Transaction, watermark: datetime | None, *, min_added: int = MIN
                     when 'hour' then interval '1 hour'
                     when 'link_hour' then interval '1 hour'
                     when 'distribution_hour' then interval '1 hour'
+                    when 'loop_hour' then interval '1 hour'
                     when 'day' then interval '1 day'
                     when 'link_day' then interval '1 day'
                     else interval '1000 years' -- the one window for all time never ends
@@ -57,7 +58,7 @@ def _merge(tx: Transaction, level_name: str, window_start: datetime, bucket: str
     key = ", ".join(level.key)
     tx.execute(
         f"create or replace temp table compacted as select {key}, {level.merge} "  # noqa: S608 - names of our own
-        f"from {level.table} where {where} group by {key}",
+        f"from {level.table} where {where} group by {key} {level.kept}",
         bound,
     )
     tx.execute(f"delete from {level.table} where {where}", bound)  # noqa: S608

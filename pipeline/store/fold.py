@@ -56,7 +56,7 @@ class Folder:
         self._left.clear()
 
     def _begin(self, tx: Transaction, watermark: datetime | None) -> None:
-        rows = sum(_count(tx, table) for table in ("pane_delta", "link_delta", "distribution_delta"))
+        rows = sum(_count(tx, table) for table in ("pane_delta", "link_delta", "distribution_delta", "loop_delta"))
         forced = rows > self.max_unfolded_rows
         if not rows or (watermark is None and not forced):
             return

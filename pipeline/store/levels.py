@@ -14,6 +14,9 @@ from pipeline.store.columns import (
     DISTRIBUTION_MERGE,
     LINK_KEY,
     LINK_MERGE,
+    LOOP_KEPT,
+    LOOP_KEY,
+    LOOP_MERGE,
     PANE_KEY,
     PANE_MERGE,
     SEEN_MERGE,
@@ -37,6 +40,7 @@ class Level:
     merge: str
     length_s: int = 0
     merged: bool = True  # rows of one key are merged from time to time
+    kept: str = ""  # SQL behind the grouping: which of the merged rows stay
 
     @property
     def part(self) -> str:
@@ -61,9 +65,10 @@ LINK_DAY: Final = Level("link_day", "day", _LINK, "source_id", ("day", *LINK_KEY
 DISTRIBUTION_HOUR: Final = Level(
     "distribution_hour", "hour", (), "account_id", DISTRIBUTION_KEY, DISTRIBUTION_MERGE, 3600
 )
+LOOP_HOUR: Final = Level("loop_hour", "hour", (), "account_id", LOOP_KEY, LOOP_MERGE, 3600, kept=LOOP_KEPT)
 SEEN: Final = Level("account_seen", None, (), "account_id", ("account_id",), SEEN_MERGE)
 LEVELS: Final[Mapping[str, Level]] = {
-    level.table: level for level in (PANE, HOUR, DAY, LINK_HOUR, LINK_DAY, DISTRIBUTION_HOUR, SEEN)
+    level.table: level for level in (PANE, HOUR, DAY, LINK_HOUR, LINK_DAY, DISTRIBUTION_HOUR, LOOP_HOUR, SEEN)
 }
 
 _ROWS: Final = pl.Schema(

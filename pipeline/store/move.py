@@ -9,13 +9,14 @@ from itertools import pairwise
 from typing import Final, Literal
 
 from pipeline.faults import hit
-from pipeline.store.columns import DISTRIBUTION_MERGE, LINK_KEY, LINK_MERGE, PANE_MERGE, SEEN_MERGE
+from pipeline.store.columns import DISTRIBUTION_MERGE, LINK_KEY, LINK_MERGE, LOOP_MERGE, PANE_MERGE, SEEN_MERGE
 from pipeline.store.levels import (
     DAY,
     DISTRIBUTION_HOUR,
     HOUR,
     LINK_DAY,
     LINK_HOUR,
+    LOOP_HOUR,
     ORIGIN,
     PANE,
     PARTS,
@@ -37,7 +38,11 @@ distribution_delta inner join partition_state
 on distribution_delta.source_partition = partition_state.source_partition
 where distribution_delta.from_offset < partition_state.folded_to
 """
-_Table = Literal["pane_delta", "link_delta", "distribution_delta"]
+_FINAL_LOOP: Final = """
+loop_delta inner join partition_state on loop_delta.source_partition = partition_state.source_partition
+where loop_delta.from_offset < partition_state.folded_to
+"""
+_Table = Literal["pane_delta", "link_delta", "distribution_delta", "loop_delta"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Portion:
     """What one transaction moves: parts ``[low, high)`` of some kinds of entities."""
 
     table: _Table
-    kinds: tuple[str, ...]  # of a link: of its target; distributions are of one kind, the empty one
+    kinds: tuple[str, ...]  # of a link: of its target; distributions and loops are of one kind, the empty one
     low: int = 0
     high: int = PARTS
     source_kind: str = ""  # of a link
@@ -63,6 +68,8 @@ def portions(tx: Transaction, before: datetime, chunk_rows: int) -> list[Portion
         found += _portions("link_delta", source_kind, counts, chunk_rows)
     sums = tx.execute(f"select '' as kind, count(*) from {_FINAL_DISTRIBUTION} having count(*) > 0").fetchall()  # noqa: S608
     found += _portions("distribution_delta", "", dict(sums), chunk_rows)
+    passages = tx.execute(f"select '' as kind, count(*) from {_FINAL_LOOP} having count(*) > 0").fetchall()  # noqa: S608
+    found += _portions("loop_delta", "", dict(passages), chunk_rows)
     return found
 
 
@@ -98,8 +105,10 @@ def move(tx: Transaction, portion: Portion, before: datetime) -> int:
     elif portion.table == "link_delta":
         where = {**bound, **kinds, "source_kind": portion.source_kind}
         rows = _move_links(tx, where, parts.format(part=LINK_HOUR.part))
-    else:
+    elif portion.table == "distribution_delta":
         rows = _move_distributions(tx, bound, parts.format(part=DISTRIBUTION_HOUR.part))
+    else:
+        rows = _move_loops(tx, bound, parts.format(part=LOOP_HOUR.part))
     hit("serve.folding")
     return rows
 
@@ -175,6 +184,19 @@ def _move_distributions(tx: Transaction, bound: dict[str, object], parts: str) -
     rows = _delete(tx, "distribution_delta", parts, bound)
     append(tx, "fold_distribution", DISTRIBUTION_HOUR)
     tx.execute("drop table fold_distribution")
+    return rows
+
+
+def _move_loops(tx: Transaction, bound: dict[str, object], parts: str) -> int:
+    key = ", ".join(LOOP_HOUR.key)
+    tx.execute(
+        f"create or replace temp table fold_loop as select {key}, {LOOP_MERGE} "  # noqa: S608
+        f"from {_FINAL_LOOP} and {parts} group by {key} {LOOP_HOUR.kept}",
+        bound,
+    )
+    rows = _delete(tx, "loop_delta", parts, bound)
+    append(tx, "fold_loop", LOOP_HOUR)
+    tx.execute("drop table fold_loop")
     return rows
 
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pipeline.config import StoreSettings
-from pipeline.store.levels import DAY, DISTRIBUTION_HOUR, HOUR, LINK_DAY, LINK_HOUR, PANE, Level
+from pipeline.store.levels import DAY, DISTRIBUTION_HOUR, HOUR, LINK_DAY, LINK_HOUR, LOOP_HOUR, PANE, Level
 from pipeline.store.transaction import Transaction
 
 WINDOWS_A_TURN: Final = 120
@@ -33,6 +33,7 @@ def kept_for(settings: StoreSettings) -> Mapping[Level, timedelta]:
     days = timedelta(days=settings.retention_days_d)
     return {
         PANE: timedelta(hours=settings.retention_panes_h),
+        LOOP_HOUR: timedelta(hours=settings.retention_loops_h),
         HOUR: hours,
         LINK_HOUR: hours,
         DISTRIBUTION_HOUR: hours,

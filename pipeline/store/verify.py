@@ -141,6 +141,51 @@ _CHECKS: Final = (
     where len(prompt_sum) <> 64 or list_max(list_transform(prompt_sum, lambda one: abs(one))) > 127 * events
     """,
     """
+    select format('passages, partition {}: rows of no delta, at offset {}', said.source_partition, said.from_offset)
+    from loop_delta as said
+    left join partition_state on said.source_partition = partition_state.source_partition
+    left join delta_log
+        on said.source_partition = delta_log.source_partition
+        and said.from_offset = delta_log.from_offset
+        and not delta_log.folded
+    where delta_log.from_offset is null and said.from_offset >= coalesce(partition_state.folded_to, 0)
+    group by said.source_partition, said.from_offset
+    """,
+    """
+    select format(
+        'passages of {} at {}: one in {} of {} events', account_id, window_start, told, coalesce(counted.events, 0)
+    )
+    from (
+        select account_id, window_start, max(events) as told
+        from (
+            select account_id, hour as window_start, sum(events)::bigint as events
+            from (
+                select account_id, hour, output, passage, events from loop_hour
+                union all
+                select account_id, hour, output, passage, events from loop_delta
+            ) as both_sides
+            group by account_id, hour, output, passage
+        ) as by_passage
+        group by all
+    ) as most
+    left join (
+        select entity_id as account_id,
+            time_bucket(interval '1 hour', window_start, timestamptz '1970-01-01 00:00:00+00') as window_start,
+            sum(events)::bigint as events
+        from (
+            select entity_id, window_start, events from hour where kind = 'account'
+            union all
+            select entity_id, pane as window_start, events from pane_delta where kind = 'account'
+        ) as both_counts
+        group by all
+    ) as counted using (account_id, window_start)
+    where told > coalesce(counted.events, 0)
+        and window_start > coalesce(
+            (select max(value::timestamptz) from meta where key in ('expired hour', 'expired loop_hour')),
+            timestamptz '1900-01-01 00:00:00+00'
+        )
+    """,
+    """
     select format(
         'links to {} on {}: {} events by hour, {} by day',
         target_kind, day, coalesce(by_hour.events, 0), coalesce(by_day.events, 0)

@@ -156,10 +156,14 @@ def test_batches_of_the_first_version_are_read() -> None:
     assert older["fragments"].null_count() == 20
     with pytest.raises(CorruptBatchError):
         decode_events(encode_events(events.drop("model")))
-    # The second version had fragments, the third kinds of requests too, the fourth phases: each has all before it.
-    for added in (["distribution"], ["distribution", "request_kind"]):
+    # The second version had fragments, the third kinds of requests too, the fourth phases, the fifth passages of loops:
+    # each has all before it.
+    loops = ["loop_out", "loop_in"]
+    for added in (loops, [*loops, "distribution"], [*loops, "distribution", "request_kind"]):
         assert decode_events(encode_events(events.drop(added)))["fragments"].equals(events["fragments"])
     with pytest.raises(CorruptBatchError):
         decode_events(encode_events(events.drop("fragments")))
+    with pytest.raises(CorruptBatchError):
+        decode_events(encode_events(events.drop("loop_in")))
     with pytest.raises(CorruptBatchError):
         decode_events(encode_events(events.with_columns(pl.lit(1).alias("later"))))

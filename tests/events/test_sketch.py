@@ -23,6 +23,8 @@ FEATURES = (
     "request_kind",
     "fragments",
     "distribution",
+    "loop_out",
+    "loop_in",
     "message_count",
     "tool_call_count",
 )

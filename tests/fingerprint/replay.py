@@ -18,6 +18,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from pipeline.events.batch import EVENTS_VERSION, VERSION_HEADER, encode_events
 from pipeline.fingerprint.codec import HEADER, DeltaAssembler
 from pipeline.fingerprint.distributions import merge_distributions
+from pipeline.fingerprint.loops import merge_loops
 from pipeline.fingerprint.merge import merge_links, merge_panes
 from pipeline.fingerprint.schema import Delta
 
@@ -167,12 +168,13 @@ class Log:
         return sum(delta.events + delta.duplicates for delta in self.standing)
 
 
-def merged(deltas: list[Delta]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Panes, links and distributions of all deltas together."""
+def merged(deltas: list[Delta]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Panes, links, distributions and loops of all deltas together."""
     return (
         merge_panes(*(delta.panes for delta in deltas)),
         merge_links(*(delta.links for delta in deltas)),
         merge_distributions(*(delta.distributions for delta in deltas)),
+        merge_loops(*(delta.loops for delta in deltas)),
     )
 
 

@@ -74,6 +74,8 @@ def sample(rows: int, *, seed: int = 1, accounts: int = 4, span_s: float = 200.0
                 [None if random.random() < nulls else row for row in random.integers(0, 256, (rows, PHASES)).tolist()],
                 dtype=DISTRIBUTION,
             ),
+            "loop_out": pl.Series(maybe(pick([[], [3], [3, 2**64 - 1]])), dtype=pl.List(pl.UInt64)),
+            "loop_in": pl.Series(maybe(pick([[], [3], [4, 5, 6]])), dtype=pl.List(pl.UInt64)),
             "source_format": ["native"] * rows,
         }
     )

@@ -12,6 +12,7 @@ from pipeline.events.cues import KINDS
 from pipeline.fingerprint.aggregate import aggregate
 from pipeline.fingerprint.distributions import distributions, merge_distributions
 from pipeline.fingerprint.hashing import event_keys, hash_text
+from pipeline.fingerprint.loops import loops, merge_loops
 from pipeline.fingerprint.merge import merge_links, merge_panes
 from pipeline.fingerprint.schema import (
     FRAGMENTS_KEPT,
@@ -138,16 +139,17 @@ def test_shuffled_split_and_regrouped_events_give_the_same_frames(
     shuffled = frame.sample(fraction=1.0, shuffle=True, seed=seed % 1000) if rows else frame
     cuts = sorted(data.draw(st.lists(st.integers(0, rows), max_size=6)))
     pieces = [shuffled[start:stop] for start, stop in zip([0, *cuts], [*cuts, rows], strict=True)]
-    parts = [(*aggregate(piece), distributions(piece)) for piece in pieces]
+    parts = [(*aggregate(piece), distributions(piece), loops(piece)) for piece in pieces]
     # Any merge tree: take two at random, put their merger back.
     while len(parts) > 1:
         left = parts.pop(data.draw(st.integers(0, len(parts) - 1)))
         right = parts.pop(data.draw(st.integers(0, len(parts) - 1)))
         merged = (merge_panes(left[0], right[0]), merge_links(left[1], right[1]))
-        parts.append((*merged, merge_distributions(left[2], right[2])))
+        parts.append((*merged, merge_distributions(left[2], right[2]), merge_loops(left[3], right[3])))
     assert_frame_equal(merge_panes(parts[0][0]), panes)
     assert_frame_equal(merge_links(parts[0][1]), links)
     assert_frame_equal(merge_distributions(parts[0][2]), distributions(frame))
+    assert_frame_equal(merge_loops(parts[0][3]), loops(frame))
 
 
 def test_merging_nothing_is_nothing() -> None:

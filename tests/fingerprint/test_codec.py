@@ -13,7 +13,8 @@ from polars.testing import assert_frame_equal
 from pipeline.errors import CorruptBatchError
 from pipeline.fingerprint.codec import DeltaAssembler, Part, encode_delta
 from pipeline.fingerprint.distributions import distributions
-from pipeline.fingerprint.schema import DISTRIBUTIONS, FEATURES, LINKS, PANES, SUMS, Delta
+from pipeline.fingerprint.loops import loops
+from pipeline.fingerprint.schema import DISTRIBUTIONS, FEATURES, LINKS, LOOPS, PANES, SUMS, Delta
 from tests.fingerprint.sample import sample
 
 STORED = Path(__file__).parent / "stored"
@@ -54,12 +55,13 @@ def delta(rows: int = 3, *, generation: int = 1, from_offset: int = 10) -> Delta
         panes=panes(rows),
         links=LINKS.to_frame(),
         distributions=distributions(sample(rows, nulls=0)),
+        loops=loops(sample(rows, nulls=0)),
     )
 
 
 def alone(rows: int = 3) -> Delta:
     """A delta of one part."""
-    return replace(delta(rows), distributions=DISTRIBUTIONS.to_frame())
+    return replace(delta(rows), distributions=DISTRIBUTIONS.to_frame(), loops=LOOPS.to_frame())
 
 
 def feed(assembler: DeltaAssembler, parts: list[Part], start: int = 0) -> list[Delta]:
@@ -72,6 +74,7 @@ def assert_same(left: Delta, right: Delta) -> None:
     assert_frame_equal(left.panes, right.panes)
     assert_frame_equal(left.links, right.links)
     assert_frame_equal(left.distributions, right.distributions)
+    assert_frame_equal(left.loops, right.loops)
     assert replace(left, panes=nothing, links=nothing) == replace(right, panes=nothing, links=nothing)
 
 
@@ -139,35 +142,48 @@ def test_nulls_are_damage_since_the_store_has_no_place_for_them(column: str) -> 
         DeltaAssembler("t").add(2, 7, part.header, sink.getvalue())
 
 
-def stored() -> list[Part]:
-    """What a worker of version 1 sent: no distributions."""
-    return [
-        Part((STORED / f"delta-1-{part}.json").read_bytes(), (STORED / f"delta-1-{part}.arrow").read_bytes())
-        for part in (0, 1)
-    ]
+def stored(version: int) -> list[Part]:
+    """What a worker of an older version sent: the first had no distributions, the second no loops."""
+    heads = sorted(STORED.glob(f"delta-{version}-*.json"))
+    return [Part(head.read_bytes(), head.with_suffix(".arrow").read_bytes()) for head in heads]
 
 
 def test_deltas_of_the_first_version_are_read() -> None:
-    [found] = feed(DeltaAssembler("t"), stored())
+    [found] = feed(DeltaAssembler("t"), stored(1))
     assert (found.events, found.from_offset, found.to_offset) == (3, 10, 15)
     assert (found.panes["events"].sum(), found.links["events"].sum()) == (3, 3)
     assert found.distributions.schema == DISTRIBUTIONS
     assert found.distributions.is_empty()
+    assert found.loops.schema == LOOPS
+    assert found.loops.is_empty()
+
+
+def test_deltas_of_the_second_version_are_read() -> None:
+    [found] = feed(DeltaAssembler("t"), stored(2))
+    assert (found.events, found.panes.height, found.distributions["events"].sum()) == (3, 3, 3)
+    assert found.loops.schema == LOOPS
+    assert found.loops.is_empty()
 
 
 def test_of_another_version_or_a_table_that_a_version_has_not_is_damage() -> None:
-    [part, *_, sums] = encode_delta(delta())
-    for header in ({"version": 3}, {"version": 0}, {"version": 1, "table": "distributions"}, {"table": "fingers"}):
+    [part, *_, sums, passages] = encode_delta(delta())
+    for header, value in (
+        ({"version": 4, "table": "loops"}, passages.value),
+        ({"version": 0, "table": "distributions"}, sums.value),
+        ({"version": 1, "table": "distributions"}, sums.value),
+        ({"version": 2, "table": "loops"}, passages.value),
+        ({"table": "fingers"}, sums.value),
+    ):
         whole = json.dumps({**json.loads(part.header), "parts": 1, **header}).encode()
         with pytest.raises(CorruptBatchError):
-            DeltaAssembler("t").add(2, 7, whole, sums.value)
+            DeltaAssembler("t").add(2, 7, whole, value)
     whole = json.dumps({**json.loads(sums.header), "part": 0, "parts": 1}).encode()
     assert DeltaAssembler("t").add(2, 7, whole, sums.value) is not None
 
 
 @pytest.mark.parametrize("wrong", [128, -128, 2**62, -(2**63), None])
 def test_sums_that_no_prompts_have_are_damage(wrong: int | None) -> None:
-    [*_, part] = encode_delta(delta())
+    [*_, part, _] = encode_delta(delta())
     frame = DISTRIBUTIONS.to_frame().vstack(
         pl.DataFrame([("a", NOW, 1, [wrong] + [0] * (FEATURES - 1))], schema=DISTRIBUTIONS, orient="row")
     )
@@ -175,6 +191,15 @@ def test_sums_that_no_prompts_have_are_damage(wrong: int | None) -> None:
     frame.write_ipc(sink)
     header = json.dumps({**json.loads(part.header), "part": 0, "parts": 1}).encode()
     with pytest.raises(CorruptBatchError, match="no prompts have"):
+        DeltaAssembler("t").add(2, 7, header, sink.getvalue())
+
+
+def test_passages_of_no_events_are_damage() -> None:
+    [*_, part] = encode_delta(delta())
+    sink = io.BytesIO()
+    loops(sample(3, nulls=0)).with_columns(events=pl.lit(0, pl.Int64)).write_ipc(sink)
+    header = json.dumps({**json.loads(part.header), "part": 0, "parts": 1}).encode()
+    with pytest.raises(CorruptBatchError, match="of no events"):
         DeltaAssembler("t").add(2, 7, header, sink.getvalue())
 
 

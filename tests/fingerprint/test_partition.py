@@ -13,6 +13,7 @@ from pipeline.clock import ManualClock
 from pipeline.config import WorkerSettings
 from pipeline.fingerprint.aggregate import aggregate
 from pipeline.fingerprint.distributions import distributions, merge_distributions
+from pipeline.fingerprint.loops import loops, merge_loops
 from pipeline.fingerprint.merge import merge_links, merge_panes
 from pipeline.fingerprint.partition import HEARTBEAT_S, PartitionState
 from pipeline.fingerprint.watermark import Watermark
@@ -69,6 +70,7 @@ def test_deltas_add_up_to_the_whole_however_they_are_cut(seed: int, cuts: list[i
     assert_frame_equal(merge_links(*(delta.links for delta in kept)), links)
     sums = merge_distributions(*(delta.distributions for delta in kept))
     assert_frame_equal(sums, distributions(frame[:90]))
+    assert_frame_equal(merge_loops(*(delta.loops for delta in kept)), loops(frame[:90]))
     assert sum(delta.events for delta in kept) == 90
     assert sum(delta.duplicates for delta in kept) == 20
     whole = Watermark(10)

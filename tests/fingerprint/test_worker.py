@@ -21,6 +21,7 @@ from pipeline.events.schema import DEAD_LETTERS
 from pipeline.faults import FAULT_POINTS
 from pipeline.fingerprint.aggregate import aggregate
 from pipeline.fingerprint.distributions import distributions
+from pipeline.fingerprint.loops import loops
 from tests.fingerprint.replay import Bench, bench, merged
 from tests.fingerprint.sample import sample
 from tests.kafka.server import KafkaServer
@@ -57,6 +58,7 @@ def assert_counted_once(made: Bench, sent: list[tuple[int, pl.DataFrame]], *, gr
     assert_frame_equal(got[0], panes)
     assert_frame_equal(got[1], links)
     assert_frame_equal(got[2], distributions(events))
+    assert_frame_equal(got[3], loops(events))
 
 
 @pytest.mark.kafka

@@ -7,7 +7,7 @@ from pipeline.config import TopicSettings
 from pipeline.events.dead_letter import encode_dead_letters
 from pipeline.events.schema import DEAD_LETTERS
 from pipeline.fingerprint.codec import HEADER, encode_delta
-from pipeline.fingerprint.schema import DISTRIBUTIONS, LINKS, PANES, Delta
+from pipeline.fingerprint.schema import DISTRIBUTIONS, LINKS, LOOPS, PANES, Delta
 from pipeline.serve.intake import Intake, IntakeReader
 
 TOPICS = TopicSettings()
@@ -25,7 +25,7 @@ class Record:
 
 
 def delta_record(offset: int) -> Record:
-    empty = PANES.to_frame(), LINKS.to_frame(), DISTRIBUTIONS.to_frame()
+    empty = PANES.to_frame(), LINKS.to_frame(), DISTRIBUTIONS.to_frame(), LOOPS.to_frame()
     delta = Delta(0, 1, offset, offset + 1, 0, NOW, False, NOW, 0, 0, 0, *empty)
     [part] = encode_delta(delta)
     return Record(TOPICS.fingerprints, offset, part.value, [(HEADER, part.header)])

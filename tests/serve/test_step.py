@@ -7,7 +7,7 @@ import pytest
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.errors import StoreLockedError
-from pipeline.fingerprint.schema import DISTRIBUTIONS, LINKS, PANES, Delta
+from pipeline.fingerprint.schema import DISTRIBUTIONS, LINKS, LOOPS, PANES, Delta
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
 from pipeline.serve.intake import Intake
@@ -15,7 +15,7 @@ from pipeline.serve.step import Stepper
 from pipeline.store import Store, next_offsets
 
 NOW = datetime(2026, 1, 5, 12, 0, 30, tzinfo=UTC)
-EMPTY = PANES.to_frame(), LINKS.to_frame(), DISTRIBUTIONS.to_frame()
+EMPTY = PANES.to_frame(), LINKS.to_frame(), DISTRIBUTIONS.to_frame(), LOOPS.to_frame()
 NOTHING = Delta(0, 1, 0, 5, 0, NOW, False, NOW, 0, 0, 0, *EMPTY)
 
 

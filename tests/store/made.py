@@ -16,6 +16,7 @@ from pipeline.events.distribution import PHASES
 from pipeline.events.schema import EVENTS
 from pipeline.fingerprint.aggregate import aggregate
 from pipeline.fingerprint.distributions import distributions
+from pipeline.fingerprint.loops import loops
 from pipeline.fingerprint.schema import Delta
 from pipeline.store import Store
 
@@ -51,6 +52,8 @@ def frame(events: Sequence[Event]) -> pl.DataFrame:
             "template_hash": event.tokens,
             "prompt_hash": event.tokens * 1_000_003,
             "request_kind": KINDS[event.tokens % len(KINDS)],
+            "loop_out": [event.tokens, 1000 + round(event.at_s) % 40],
+            "loop_in": [event.tokens % 9, 1000 + round(event.at_s) % 50],
             "distribution": [(event.tokens * (place + 1)) % 256 for place in range(PHASES)],
         }
         for event in events
@@ -93,6 +96,7 @@ def delta(
         panes=panes,
         links=links,
         distributions=distributions(frame(events)),
+        loops=loops(frame(events)),
     )
 
 

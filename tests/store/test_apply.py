@@ -151,7 +151,7 @@ def test_absurd_squares_stop_at_the_end_of_the_range() -> None:
         one = delta(0, 1, [A])
         big = one.panes.with_columns(output_tokens_sq=2**62)
         deltas = [
-            Delta(0, 1, n, n + 1, n + 1, None, False, START, 1, 0, 0, big, one.links, one.distributions)
+            Delta(0, 1, n, n + 1, n + 1, None, False, START, 1, 0, 0, big, one.links, one.distributions, one.loops)
             for n in range(4)
         ]
         apply(store, *deltas)

@@ -112,6 +112,8 @@ def test_a_backup_of_a_newer_version_is_refused(store: Store, tmp_path: Path) ->
         ("delete from link_day where target_kind = 'model'", "links to model"),
         ("update distribution_delta set from_offset = 99 where from_offset = 25", "distributions, .* at offset 99"),
         ("insert into distribution_hour select * from distribution_hour", "prompts, .* events"),
+        ("update loop_delta set from_offset = 99 where from_offset = 25", "passages, .* at offset 99"),
+        ("insert into loop_hour select * from loop_hour", "passages of .* one in .* events"),
         ("update distribution_hour set events = 0", "sums that no 0 prompts have"),
     ],
 )

@@ -132,6 +132,7 @@ def test_rows_added_one_after_another_are_merged_when_their_window_doubled() -> 
         assert rows(store, "select count(*) from hour where kind = 'account'") == [(1,)]
         assert rows(store, "select count(*) from account_seen") == [(1,)]
         assert rows(store, "select count(*) from distribution_hour") == [(1,)]
+        assert rows(store, "select count(*) = count(distinct (output, passage)) from loop_hour") == [(True,)]
         assert rows(store, "select sum(added) from window_rows") == [(0,)]
         assert problems(store) == []
 
@@ -160,6 +161,7 @@ def test_retention_counts_from_the_end_of_a_window_or_its_last_row() -> None:
         with store.transaction() as tx:
             assert expire(tx, settings).rows > 0
         assert rows(store, "select count(*) from pane") == [(0,)]
+        assert rows(store, "select count(*) from loop_hour") == [(0,)]
         assert rows(store, "select count(*) > 0 from hour") == [(True,)]
         assert problems(store) == []
         clock.advance(90 * 86_400)

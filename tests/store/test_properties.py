@@ -14,6 +14,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
 
 from pipeline.fingerprint.distributions import distributions
+from pipeline.fingerprint.loops import loops
 from pipeline.fingerprint.schema import Delta
 from pipeline.store import Store, apply_deltas, fold, new_epoch
 from pipeline.store.compact import compact
@@ -94,6 +95,23 @@ def summed(store: Store) -> list[tuple[object, ...]]:
     )
 
 
+def heard(store: Store) -> list[tuple[object, ...]]:
+    """What the store has of passages, as readers add it up."""
+    return rows(
+        store,
+        """
+        select account_id, hour, output, passage, sum(events), min(first_seen)
+        from (
+            select * from loop_hour
+            union all
+            select * exclude (source_partition, from_offset) from loop_delta
+        ) as both_kinds
+        group by all
+        order by all
+        """,
+    )
+
+
 def summed_once(events: list[Event]) -> list[tuple[object, ...]]:
     """The same, of all events at once."""
     return distributions(frame(events)).rows()
@@ -144,6 +162,7 @@ def test_any_valid_log_gives_what_the_oracle_counts(events: list[Event], steps: 
         step(store, folder, worker, "apply", 0)
         assert minutes(store) == oracle(events)
         assert summed(store) == summed_once(events)
+        assert heard(store) == loops(frame(events)).rows()
         assert problems(store) == []
         step(store, folder, worker, "commit", 0)
         step(store, folder, worker, "heartbeat", 0)
@@ -151,9 +170,11 @@ def test_any_valid_log_gives_what_the_oracle_counts(events: list[Event], steps: 
         step(store, folder, worker, "fold", 20 * 3600)
         assert minutes(store) == oracle(events)
         assert summed(store) == summed_once(events)
+        assert heard(store) == loops(frame(events)).rows()
         assert problems(store) == []
         assert rows(store, "select count(*) from pane_delta") == [(0,)]
         assert rows(store, "select count(*) from distribution_delta") == [(0,)]
+        assert rows(store, "select count(*) from loop_delta") == [(0,)]
         hours = rows(store, "select sum(events), sum(output_tokens) from fingerprints_1h where kind = 'account'")
         assert hours == [(len(events), sum(event.tokens for event in events))]
         assert rows(store, "select sum(events) from accounts") == [(len(events),)]
@@ -177,4 +198,5 @@ def test_after_the_broker_was_made_anew_offsets_begin_again(
         step(store, Folder(), worker, "apply", 0)
         assert minutes(store) == oracle(first + second)
         assert summed(store) == summed_once(first + second)
+        assert heard(store) == loops(frame(first + second)).rows()
         assert problems(store) == []
