@@ -238,13 +238,34 @@ near as (
     ) as products
 ),
 
+told_apart as (
+    -- A dozen prompts may come near a source by chance; of who has nothing else in common more have to say so.
+    select
+        *,
+        from_source <= $alike
+        and (holds or (events >= $min_prompts_alone and from_others - from_source >= $apart)) as of_source
+    from near
+),
+
+unbound as (
+    -- Those who have nothing of what the source was found by and ask as its holders do, by age; and how many of them
+    -- ask the same.
+    select
+        kind,
+        thing_id,
+        count(*) filter (where young) as young,
+        count(*) filter (where young and of_source) as young_of_source,
+        count(*) filter (where not young) as old,
+        count(*) filter (where not young and of_source) as old_of_source
+    from told_apart
+    where not holds and events >= $min_prompts_alone
+    group by kind, thing_id
+),
+
 member as (
     select *
-    from near
-    where
-        from_source <= $alike
-        -- A dozen prompts may come near a source by chance; of who has nothing else in common more have to say so.
-        and (holds or (events >= $min_prompts_alone and from_others - from_source >= $apart))
+    from told_apart
+    where of_source
 ),
 
 crowd as (
@@ -294,7 +315,50 @@ judged as (
     from crowd
 ),
 
-heard as (
+recruited as (
+    -- What share of a crowd's recruits are of it. In a crowd of one age those of the other ask the same by chance; as
+    -- large a share of its own age would.
+    select
+        kind,
+        thing_id,
+        is_young,
+        1 - least(1, (own - own_of_source) * by_chance / (1 - by_chance) / own_of_source) as share
+    from (
+        select
+            *,
+            (other_of_source + 1) / (other + 2) as by_chance
+        from (
+            select
+                judged.kind,
+                judged.thing_id,
+                judged.young_share >= 1 - $other_age as is_young,
+                if(is_young, unbound.young, unbound.old) as own,
+                if(is_young, unbound.young_of_source, unbound.old_of_source) as own_of_source,
+                if(is_young, unbound.old, unbound.young) as other,
+                if(is_young, unbound.old_of_source, unbound.young_of_source) as other_of_source
+            from judged
+            inner join unbound on judged.kind = unbound.kind and judged.thing_id = unbound.thing_id
+            where judged.young_share >= 1 - $other_age or judged.young_share <= $other_age
+        ) as by_age
+        where own_of_source > 0 and other >= $min_unlike
+    ) as chances
+),
+
+bound as (
+    select
+        kind,
+        thing_id,
+        unnest(bound) as customer
+    from judged
+),
+
+seen as (
+    select distinct account_id
+    from member
+    where holds
+),
+
+weighed as (
     select
         member.*,
         judged.accounts,
@@ -307,23 +371,55 @@ heard as (
         judged.email,
         judged.network,
         judged.log_odds,
-        max(judged.log_odds) over (partition by member.account_id, member.holds) as best
+        case
+            -- The largest place does not count, but where some of its holders have what counts it is the crowd's too.
+            when
+                member.holds
+                and (
+                    bound.customer is not null
+                    or count(bound.customer) over (partition by member.kind, member.thing_id, member.holds)
+                    >= greatest(
+                        2, 0.1 * count(*) over (partition by member.kind, member.thing_id, member.holds)
+                    )
+                )
+                then 1
+            -- Who has nothing in common with anybody but what he asks: others ask the same.
+            when seen.account_id is null and recruited.share is not null then least($recruited, recruited.share)
+            -- Who has a source of his own is of another crowd, a class for one, that may ask the same.
+            else $alone
+        end as weight
     from member
     inner join judged on member.kind = judged.kind and member.thing_id = judged.thing_id
+    left join recruited
+        on
+            member.kind = recruited.kind
+            and member.thing_id = recruited.thing_id
+            and member.young = recruited.is_young
+    left join bound
+        on
+            member.kind = bound.kind
+            and member.thing_id = bound.thing_id
+            and member.customer = bound.customer
+    left join seen on member.account_id = seen.account_id
+),
+
+heard as (
+    select
+        *,
+        max(log_odds) over (partition by account_id, holds) as best,
+        max(weight) over (partition by account_id, holds) as most
+    from weighed
     where
-        if(member.holds, 1, $alone) / (1 + exp(-judged.log_odds)) >= $min_strength
+        weight / (1 + exp(-log_odds)) >= $min_strength
         -- In a crowd of one age whoever is of another came there by chance.
-        and coalesce(
-            if(member.young, judged.young_share, 1 - judged.young_share) >= $other_age,
-            true
-        )
+        and coalesce(if(young, young_share, 1 - young_share) >= $other_age, true)
 ),
 
 spoken as (
     -- A pool's client, payments and mail domains lead to one crowd. An account speaks through one, always the same.
     select *
     from heard
-    where log_odds >= best - 0.3
+    where log_odds >= best - 0.3 and weight >= most - 0.02
     qualify row_number() over (partition by account_id order by holds desc, kind asc, thing_id asc) = 1
 )
 
@@ -332,8 +428,7 @@ select
     account_id as entity_id,
     account_id,
     'source:' || kind || ' ' || thing_id as group_key,
-    -- Who has nothing in common with them but what he asks is not named for it: others ask the same.
-    if(holds, 1, $alone) / (1 + exp(-log_odds)) as strength,
+    weight / (1 + exp(-log_odds)) as strength,
     format(
         'Its {:.0f} prompts are {:.1f} standard errors of chance away from those of {} other accounts, as if all came '
         || 'from one source, and {:.1f} from what others ask.',

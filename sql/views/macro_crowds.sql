@@ -5,7 +5,8 @@
 -- that speak; young_share of those of known age, base_young of everybody else; apart: how far the crowd is from being
 -- everybody (all_accounts). client, network, payment, email: the share of its customers with a thing of that kind that
 -- at least three of them share, who are at least own_share of all that have it. The largest place of each kind may be a
--- school or a company, with all its networks, and does not count: a pool spreads over several.
+-- school or a company, with all its networks, and does not count: a pool spreads over several. bound: the customers
+-- that have one of those that count, the crowd's client among them.
 create or replace macro crowds(members, window_begin, window_end, young_days, own_share, fewest) as table
     with
     known_account as (
@@ -27,6 +28,7 @@ create or replace macro crowds(members, window_begin, window_end, young_days, ow
         select
             told.*,
             known_account.young,
+            known_account.customer,
             row_number() over (
                 partition by told.kind, told.thing_id, known_account.customer
                 order by told.account_id
@@ -95,7 +97,8 @@ create or replace macro crowds(members, window_begin, window_end, young_days, ow
                 crowd_trait.trait_kind = 'network', network_place(crowd_trait.trait_id), crowd_trait.trait_id
             ) as place,
             count(*) as in_crowd,
-            list(crowd_member.account_id) as held_by
+            list(crowd_member.account_id order by crowd_member.account_id) as held_by,
+            list(crowd_member.customer order by crowd_member.account_id) as held_for
         from crowd_member
         inner join crowd on crowd_member.kind = crowd.kind and crowd_member.thing_id = crowd.thing_id
         inner join crowd_trait on crowd_member.account_id = crowd_trait.account_id
@@ -128,14 +131,16 @@ create or replace macro crowds(members, window_begin, window_end, young_days, ow
             count(distinct account_id) filter (where trait_kind = 'client') as client,
             count(distinct account_id) filter (where trait_kind = 'network' and not largest) as network,
             count(distinct account_id) filter (where trait_kind = 'payment' and not largest) as payment,
-            count(distinct account_id) filter (where trait_kind = 'email domain' and not largest) as email
+            count(distinct account_id) filter (where trait_kind = 'email domain' and not largest) as email,
+            list(distinct customer) filter (where trait_kind = 'client' or not largest) as bound
         from (
             select
                 kind,
                 thing_id,
                 trait_kind,
                 largest,
-                unnest(held_by) as account_id
+                unnest(held_by) as account_id,
+                unnest(held_for) as customer
             from told_apart
         ) as held
         group by kind, thing_id
@@ -158,7 +163,8 @@ create or replace macro crowds(members, window_begin, window_end, young_days, ow
         coalesce(alike.client / crowd.customers, 0) as client,
         coalesce(alike.network / crowd.customers, 0) as network,
         coalesce(alike.payment / crowd.customers, 0) as payment,
-        coalesce(alike.email / crowd.customers, 0) as email
+        coalesce(alike.email / crowd.customers, 0) as email,
+        coalesce(alike.bound, []) as bound
     from crowd
     cross join everyone
     left join alike on crowd.kind = alike.kind and crowd.thing_id = alike.thing_id;

@@ -66,12 +66,26 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "from_others > -100 * $apart)",
         ),
         "who has nothing else in common is named for what he asks": (
-            "if(member.holds, 1, $alone) / (1",
-            "if($alone > 0, 1, 1) / (1",
+            "            else $alone\n",
+            "            else 1 + 0 * $alone\n",
+        ),
+        "nobody asks the same by chance": (
+            "(own - own_of_source) * by_chance",
+            "0 * (own - own_of_source) * by_chance",
+        ),
+        "a handful tells how many ask the same by chance": ("other >= $min_unlike", "other >= 0 * $min_unlike"),
+        "whoever has a source of his own is of any other": ("when seen.account_id is null and", "when"),
+        "what only the largest place has in common counts": (
+            "                    bound.customer is not null\n",
+            "                    true\n",
+        ),
+        "the largest place is never the crowd's": (
+            "                        2, 0.1 *",
+            "                        2000, 0.1 *",
         ),
         "of who has nothing else a dozen will do": (
-            "events >= $min_prompts_alone",
-            "events >= 0 * $min_prompts_alone",
+            "(events >= $min_prompts_alone and",
+            "(events >= 0 * $min_prompts_alone and",
         ),
         "whatever one asks one is of the crowd": (
             "        from_source <= $alike\n",
@@ -296,7 +310,7 @@ MACROS: Final[Mapping[str, tuple[str, str, str, tuple[str, ...]]]] = {
         "macro_crowds",
         "'email domain' and not largest",
         "'email domain'",
-        ("shared_prompt", "shared_source"),
+        ("shared_prompt",),
     ),
     "what others have too is the crowd's own": (
         "macro_crowds",
