@@ -218,6 +218,17 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "newcomers make usual what they do": ("accounts.created_at >", "false and accounts.created_at >"),
         "it may name by itself": ("$cap * placed.rarity", "2.5 * $cap * placed.rarity"),
     },
+    "beyond_plan": {
+        "age does not matter": ("where subscribed.newcomer and", "where"),
+        "what a plan is made for does not matter": ("coalesce(of_quota.rarity, 0)", "1"),
+        "without a quota nothing is unusual": ("if(subscribed.quota is null, 1,", "if(subscribed.quota is null, 0,"),
+        "what peers do does not matter": ("rarity(chance * if", "rarity(0.00001 * if"),
+        "how many peers there are does not matter": ("            $min_peers\n", "            0 * $min_peers\n"),
+        "how far the next one is does not matter": ("least(1, below / value)", "1"),
+        "a few long requests are enough": (">= $min_events", ">= 0 * $min_events"),
+        "ten times as much is enough": ("$times_usual * usual", "0 * $times_usual"),
+        "it may name by itself": ("$cap * rarity", "4 * $cap * rarity"),
+    },
     "replayed_reasoning": {
         "organisations do not count as one customer": ("            accounts.organisation,\n", ""),
         "one payment for a mail domain is no customer": ("accounts.payment_hash is not null and paid.by_one", "false"),
