@@ -163,6 +163,39 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "a card that others have too is their own": (">= $own_share * holder.customers", ">= 0 * $own_share"),
         "one account may be as sure as several": ("is null, $cap, $cap_together)", "is null, 3 * $cap, $cap_together)"),
     },
+    "technique_sweep": {
+        "any few refusals will do": ("swept.refused >= $min_refused\n", "swept.refused >= 0 * $min_refused\n"),
+        "one request again and again is a sweep": (
+            "variant.variants >= $min_variants",
+            "variant.variants >= 0 * $min_variants",
+        ),
+        "whoever uses a published prompt found it": (
+            "swept.triers >= $min_tried * swept.users",
+            "swept.triers >= 0 * $min_tried",
+        ),
+        "nothing needs to be scaled": (
+            "        and swept.scaled >= $min_scaled\n        and swept.scaled >= $min_growth * swept.tries\n",
+            "        and swept.scaled >= 0 * $min_growth\n",
+        ),
+        "what it sends besides does not matter": (
+            "where sent.scaled >= $min_share * sent.later",
+            "where sent.scaled >= 0 * $min_share",
+        ),
+        "any refusals are a sweep": (
+            "greatest($min_refused_share, $times_usual * everyone.refused_share)",
+            "least($min_refused_share, 0 * $times_usual)",
+        ),
+        "what is refused of everybody does not matter": (
+            "greatest($min_refused_share, $times_usual * everyone.refused_share)",
+            "greatest($min_refused_share, 0 * $times_usual)",
+        ),
+        "refusals may go on": ("/ judged.refused_share / $max_left)", "* 0 / $max_left)"),
+        "one customer is as bad as several": ("(judged.customers - 1) / 3", "judged.customers * 9"),
+        "accounts are customers": (
+            "count(distinct trier.customer) filter",
+            "count(distinct trier.account_id) filter",
+        ),
+    },
     "full_speed_new_account": {
         "age does not matter": (
             "<= accounts.created_at + to_days($young_days::integer)",

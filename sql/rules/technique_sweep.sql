@@ -1,0 +1,276 @@
+-- Who tried variants, most of them refused, until one was answered, and then sent that one in quantity?
+with
+account_hour as (
+    select
+        entity_id as account_id,
+        window_start as hour,
+        sum(events) as events,
+        sum(refused) as refused
+    from fingerprints_1h
+    where
+        kind = 'account'
+        and window_start >= date_trunc('hour', $since::timestamptz)
+        and window_start < $until::timestamptz
+    group by entity_id, window_start
+),
+
+everyone as (
+    select sum(refused) / sum(events) as refused_share
+    from account_hour
+),
+
+refused_account as (
+    select account_id
+    from account_hour
+    group by account_id
+    having sum(refused) > 0
+),
+
+said as (
+    -- What accounts said that were refused something.
+    select
+        source_id as account_id,
+        target_kind as kind,
+        target_id as thing_id,
+        hour,
+        sum(events) as events
+    from link_rows($since, $until)
+    where
+        target_kind in ('template', 'system_prompt', 'fragment')
+        and source_id in (select account_id from refused_account)
+    group by source_id, target_kind, target_id, hour
+),
+
+scaled as (
+    select
+        kind,
+        thing_id
+    from said
+    group by kind, thing_id
+    having sum(events) >= $min_scaled
+),
+
+sent_by_anybody as (
+    select
+        rows_of.source_id as account_id,
+        rows_of.target_kind as kind,
+        rows_of.target_id as thing_id,
+        rows_of.hour,
+        sum(rows_of.events) as events,
+        min(rows_of.first_seen) as first_seen,
+        max(rows_of.last_seen) as last_seen
+    from link_rows($since, $until) as rows_of
+    inner join scaled on rows_of.target_kind = scaled.kind and rows_of.target_id = scaled.thing_id
+    group by rows_of.source_id, rows_of.target_kind, rows_of.target_id, rows_of.hour
+),
+
+cut as (
+    -- Of an account's hour the smallest fragments count, as in account_texts: it does not matter how events were split.
+    select
+        source_id as account_id,
+        hour,
+        list_sort(list(distinct target_id))[64] as last_kept
+    from link_rows($since, $until)
+    where
+        target_kind = 'fragment'
+        and source_id in (select account_id from sent_by_anybody)
+    group by source_id, hour
+    having count(*) > 64
+),
+
+used as (
+    select sent_by_anybody.*
+    from sent_by_anybody
+    left join cut on sent_by_anybody.account_id = cut.account_id and sent_by_anybody.hour = cut.hour
+    where
+        sent_by_anybody.kind <> 'fragment'
+        or cut.last_kept is null
+        or sent_by_anybody.thing_id <= cut.last_kept
+),
+
+frozen as (
+    -- The hour in which a thing has been sent more than now and then: of all of it a twentieth came before its end.
+    select
+        kind,
+        thing_id,
+        min(hour) as hour
+    from (
+        select
+            kind,
+            thing_id,
+            hour,
+            sum(sum(events)) over (partition by kind, thing_id order by hour) as upto,
+            sum(sum(events)) over (partition by kind, thing_id) as total
+        from used
+        group by kind, thing_id, hour
+    ) as by_hour
+    where upto >= 0.05 * total
+    group by kind, thing_id
+),
+
+own as (
+    select
+        used.kind,
+        used.thing_id,
+        used.account_id,
+        any_value(frozen.hour) as hour,
+        coalesce(sum(used.events) filter (where used.hour = frozen.hour), 0) as events_then,
+        coalesce(sum(used.events) filter (where used.hour > frozen.hour), 0) as events_after,
+        min(used.first_seen) as first_seen,
+        max(used.last_seen) as last_seen
+    from used
+    inner join frozen on used.kind = frozen.kind and used.thing_id = frozen.thing_id
+    group by used.kind, used.thing_id, used.account_id
+),
+
+sent as (
+    -- What its users sent up to that hour, without it in that hour, and all that they sent after it.
+    select
+        own.kind,
+        own.thing_id,
+        own.account_id,
+        any_value(own.hour) as hour,
+        any_value(own.events_after) as scaled,
+        any_value(own.first_seen) as first_seen,
+        any_value(own.last_seen) as last_seen,
+        greatest(
+            0,
+            coalesce(sum(account_hour.events) filter (where account_hour.hour <= own.hour), 0)
+            - any_value(own.events_then)
+        ) as tries,
+        coalesce(sum(account_hour.refused) filter (where account_hour.hour <= own.hour), 0) as refused,
+        coalesce(sum(account_hour.events) filter (where account_hour.hour > own.hour), 0) as later,
+        coalesce(sum(account_hour.refused) filter (where account_hour.hour > own.hour), 0) as refused_later
+    from own
+    inner join account_hour on own.account_id = account_hour.account_id
+    where own.events_after > 0
+    group by own.kind, own.thing_id, own.account_id
+),
+
+active as (
+    select
+        account_id,
+        customer
+    from active_accounts($since, $until)
+),
+
+trier as (
+    select
+        sent.*,
+        active.customer,
+        sent.refused > 0 and sent.refused <= sent.tries as tried
+    from sent
+    inner join active on sent.account_id = active.account_id
+    where sent.scaled >= $min_share * sent.later
+),
+
+variant as (
+    -- How many different templates or system prompts those that tried had sent by then.
+    select
+        kind,
+        thing_id,
+        max(variants) as variants
+    from (
+        select
+            trier.kind,
+            trier.thing_id,
+            count(distinct said.thing_id) as variants
+        from trier
+        inner join said on trier.account_id = said.account_id
+        where
+            trier.tried
+            and said.kind in ('template', 'system_prompt')
+            and said.hour <= trier.hour
+            and not (said.kind = trier.kind and said.thing_id = trier.thing_id)
+        group by trier.kind, trier.thing_id, said.kind
+    ) as by_kind
+    group by kind, thing_id
+),
+
+swept as (
+    select
+        trier.kind,
+        trier.thing_id,
+        any_value(trier.hour) as hour,
+        count(*) as users,
+        count(*) filter (where trier.tried) as triers,
+        count(distinct trier.customer) filter (where trier.tried) as customers,
+        sum(trier.tries) filter (where trier.tried) as tries,
+        sum(trier.refused) filter (where trier.tried) as refused,
+        sum(trier.scaled) filter (where trier.tried) as scaled,
+        sum(trier.later) filter (where trier.tried) as later,
+        sum(trier.refused_later) filter (where trier.tried) as refused_later
+    from trier
+    group by trier.kind, trier.thing_id
+    having count(*) filter (where trier.tried) > 0
+),
+
+judged as (
+    select
+        swept.*,
+        variant.variants,
+        swept.refused / swept.tries as refused_share,
+        swept.refused_later / swept.later as later_share
+    from swept
+    inner join variant on swept.kind = variant.kind and swept.thing_id = variant.thing_id
+    where
+        swept.refused >= $min_refused
+        and variant.variants >= $min_variants
+        -- What a published tool's users do besides is not how it came about.
+        and swept.triers >= $min_tried * swept.users
+        and swept.scaled >= $min_scaled
+        and swept.scaled >= $min_growth * swept.tries
+),
+
+told as (
+    select
+        judged.*,
+        -- Refusals that go on are those of a product, a red team or a nightly suite.
+        least(1, judged.refused_share / 0.6)
+        * greatest(0, 1 - judged.later_share / judged.refused_share / $max_left)
+        * (1 - exp(-judged.refused / $scale))
+        -- A product's developers do that as well: several customers who have nothing else to do with each other do not.
+        * ($cap_alone + ($cap - $cap_alone) * (1 - exp(-(judged.customers - 1) / 3))) as strength
+    from judged
+    cross join everyone
+    where judged.refused_share >= greatest($min_refused_share, $times_usual * everyone.refused_share)
+)
+
+select
+    'account' as dimension,
+    trier.account_id as entity_id,
+    trier.account_id,
+    told.kind || ':' || told.thing_id as group_key,
+    told.strength,
+    format(
+        '{} of its {} requests were refused until {}; from then on it sent one {} {} times ({} of its {} requests), '
+        || 'and {} were refused.',
+        trier.refused,
+        trier.tries,
+        strftime(timezone('UTC', told.hour + interval 1 hour), '%Y-%m-%d %H:%M UTC'),
+        if(told.kind = 'fragment', 'passage', if(told.kind = 'template', 'prompt template', 'system prompt')),
+        trier.scaled,
+        trier.scaled,
+        trier.later,
+        trier.refused_later
+    ) as reason,
+    format(
+        '{} accounts of {} customers tried {} variants, and {:.0f} % of {} requests were refused. Then they sent one '
+        || 'of them {} times, and {:.1f} % were refused. {} of its {} users had tried.',
+        told.triers,
+        told.customers,
+        told.variants,
+        100 * told.refused_share,
+        told.tries,
+        told.scaled,
+        100 * told.later_share,
+        told.triers,
+        told.users
+    ) as group_reason,
+    trier.first_seen,
+    trier.last_seen
+from told
+inner join trier on told.kind = trier.kind and told.thing_id = trier.thing_id
+where trier.tried and told.strength >= $min_strength
+qualify
+    row_number() over (partition by trier.account_id order by told.strength desc, told.kind asc, told.thing_id asc) <= 3
