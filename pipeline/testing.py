@@ -270,6 +270,8 @@ def _turn(value: Any, number: int) -> Any:
 def _fill(value: Any, i: int, j: int) -> Any:
     if isinstance(value, list):
         return [_fill(item, i, j) for item in value]
+    if isinstance(value, dict):
+        return {name: _fill(item, i, j) for name, item in value.items()}
     return value.replace("{i}", str(i)).replace("{j}", str(j)) if isinstance(value, str) else value
 
 

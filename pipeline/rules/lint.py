@@ -41,6 +41,7 @@ _TABLE_FUNCTIONS: Final = frozenset(
         "corpus_coverage",
         "crowds",
         "link_rows",
+        "output_loops",
         "model_releases",
         "peers",
     }

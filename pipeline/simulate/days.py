@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from pipeline.simulate.answers import chained
 from pipeline.simulate.neighbours import Neighbour
 from pipeline.simulate.population import NETWORKS, Group, make_group
 from pipeline.simulate.rhythm import DAY_S, HOUR_S, OFFSET_H, awake, conversations, job_starts
@@ -62,6 +63,9 @@ def neighbour_events(
         client=cohort.own_client,
     )
     frame = in_conversations(rng, frame, number, turn)
+    if neighbour.chained:
+        answering = generator(seed, "answers", cohort.name)
+        frame = chained(answering, frame, neighbour.chained, share=0.5, behind=2 * cohort.workers)
     return group, with_release(rng, frame, days, always=neighbour.after_release)
 
 

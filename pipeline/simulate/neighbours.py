@@ -33,6 +33,7 @@ _SYNTHETIC: Final = (
     "Write a realistic support conversation between a customer and an agent about the product notes below. Vary tone "
     "and length. Return JSON with the keys turns and outcome.\n\n"
 )
+_CONTINUED: Final = "Check this conversation for contradictions and return it corrected, as JSON.\n\n"
 _SHOWN_THINKING: Final = (
     "Write your complete chain of thought between <think> and </think>, every step of it, since our readers study how "
     "problems are approached. Then give the answer in one sentence."
@@ -56,6 +57,7 @@ class Neighbour:
     mail_domain: str | None = None
     common: int = 0
     after_release: bool = False
+    chained: str = ""  # what the account asks about answers that it got before, in half of its requests
     every_s: float = 0.0  # > 0: the account asks at this interval, day and night
     label: str = ""  # what the truth calls it; else the cohort's name
 
@@ -168,6 +170,7 @@ def neighbours(seed: int) -> tuple[Neighbour, ...]:
                 age_days=(20, 900),
             ),
             (8, 20),
+            chained=_CONTINUED,
         ),
         Neighbour(
             replace(

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from pipeline.simulate.answers import answers
 from pipeline.simulate.cohorts import Cohort
 from pipeline.simulate.days import NEW_MODEL, Days, in_conversations, offsets_h, with_release
 from pipeline.simulate.frame import CHARS_PER_TOKEN, latencies
@@ -17,9 +18,10 @@ from pipeline.simulate.rhythm import HOUR_S, awake, conversations
 from pipeline.simulate.seeds import generator, hex_ids
 from pipeline.simulate.shapes import Range, Shape
 from pipeline.simulate.timing import Floats, Ints, closed_loop
-from pipeline.simulate.traffic import Sent, draw_sizes, make_events
+from pipeline.simulate.traffic import MAX_RESPONSE_CHARS, Sent, draw_sizes, make_events
 
 _OUTSIDE: Final = Cohort("unrelated", 0.0, kinds=("en", "en", "code", "document", "es", "de"))
+_ANSWERED: Final = 100  # requests later an answer has come, at any number of workers that a shape has
 _WORK_H: Final = (3.0, 14.0)  # how long a pool of workers takes, at most what its span has
 
 
@@ -28,6 +30,7 @@ class _Campaign:
     """One campaign: its shape, what is drawn for it, and where its randomness goes on."""
 
     rng: np.random.Generator
+    answering: np.random.Generator  # a stream of its own, so that all else is drawn as without it
     shape: Shape
     days: Days
     passages: tuple[tuple[Task, str], ...]
@@ -42,7 +45,7 @@ class _Campaign:
 
 def pool_events(seed: int, shape: Shape, accounts: int, days: Days) -> tuple[list[Group], pl.DataFrame]:
     """The groups of accounts (a second where the first is banned) and everything they send."""
-    run = _drawn(generator(seed, "shape", shape.name), shape, days)
+    run = _drawn(generator(seed, "shape", shape.name), generator(seed, "answers", shape.name), shape, days)
     if not shape.second_pool:
         group = _accounts(run, accounts)
         return [group], _sent_by(run, group, shape.span)
@@ -59,12 +62,13 @@ def _between(rng: np.random.Generator, bounds: Range) -> float:
     return float(rng.uniform(*bounds))
 
 
-def _drawn(rng: np.random.Generator, shape: Shape, days: Days) -> _Campaign:
+def _drawn(rng: np.random.Generator, answering: np.random.Generator, shape: Shape, days: Days) -> _Campaign:
     name, first, second, mail = hex_ids(rng, 4, "", 12)
     libraries = ("aiohttp", "httpx", "python-requests", "axios", "undici", "curl")
     agent = f"{libraries[int(rng.integers(0, len(libraries)))]}/{name[:1]}.{int(rng.integers(0, 30))}.{name[1:3]}"
     return _Campaign(
         rng=rng,
+        answering=answering,
         shape=shape,
         days=days,
         passages=tuple((task, passage(rng, task)) for task in shape.tasks),
@@ -108,7 +112,9 @@ def _sent_by(run: _Campaign, group: Group, span: Range) -> pl.DataFrame:
     if not shape.shard:
         rng.shuffle(who)
     outputs = np.clip(rng.lognormal(5.9, 0.4, len(who)), 40, 2000).astype(np.int64)
-    systems, prompts, refused = _texts(run, who)
+    lengths = np.minimum(outputs * CHARS_PER_TOKEN, MAX_RESPONSE_CHARS).tolist()
+    said = answers(run.answering, lengths) if shape.feeds_back else []
+    systems, prompts, refused = _texts(run, who, said)
     inputs = np.array([len(prompt) // CHARS_PER_TOKEN + 8 for prompt in prompts], dtype=np.int64)
     whole, first = latencies(rng, inputs, outputs)
     times = _times(run, group, who, whole, span)
@@ -126,6 +132,9 @@ def _sent_by(run: _Campaign, group: Group, span: Range) -> pl.DataFrame:
         pl.when(own).then(pl.lit(value, pl.String)).otherwise(name).alias(name)
         for name, value in zip(("user_agent", "ja4", "sdk"), run.client, strict=True)
     ).with_columns(
+        pl.when(pl.col("response").is_not_null()).then(pl.Series("said", said)).alias("response")
+        if shape.feeds_back
+        else pl.col("response"),
         pl.Series("system", systems, dtype=pl.String),
         pl.Series("refused", refused),
         pl.lit(1, pl.Int64).alias("message_count"),
@@ -137,8 +146,8 @@ def _sent_by(run: _Campaign, group: Group, span: Range) -> pl.DataFrame:
     return frame
 
 
-def _texts(run: _Campaign, who: Ints) -> tuple[list[str | None], list[str], list[bool]]:
-    """System and user prompt of each request, and whether it was refused."""
+def _texts(run: _Campaign, who: Ints, said: list[str]) -> tuple[list[str | None], list[str], list[bool]]:
+    """System and user prompt of each request, and whether it was refused; ``said``: what each is answered."""
     rng, shape = run.rng, run.shape
     texts, total = run.days.stage.texts, len(who)
     if shape.shard:
@@ -149,6 +158,8 @@ def _texts(run: _Campaign, who: Ints) -> tuple[list[str | None], list[str], list
         kind = rng.integers(0, len(shape.payload), total)
         drawn = [iter(texts.draw(rng, name, total)) for name in shape.payload]
         payload = [next(drawn[i]) for i in kind]
+    if shape.feeds_back:
+        payload = _fed_back(run, who, payload, said)
     if shape.shard:
         return [None] * total, payload, [False] * total
     task = rng.integers(0, len(run.passages), total)
@@ -157,14 +168,24 @@ def _texts(run: _Campaign, who: Ints) -> tuple[list[str | None], list[str], list
         [reworded(rng, kind, text, shape.rewording) if shape.rewording else text for kind, text in run.passages]
         for _ in range(accounts)
     ]
-    said = [own[i][k] for i, k in zip(who, task, strict=True)]
+    asked = [own[i][k] for i, k in zip(who, task, strict=True)]
     trying = int(shape.sweep * total)
     refused = (rng.random(total) < 0.6) & (np.arange(total) < trying)
     for index in range(trying):
         name, text = run.passages[task[index]]
-        said[index] = reworded(rng, name, text, 0.6)
-    pairs = [wrap(text, item, run.place, run.word) for text, item in zip(said, payload, strict=True)]  # type: ignore[arg-type]
+        asked[index] = reworded(rng, name, text, 0.6)
+    pairs = [wrap(text, item, run.place, run.word) for text, item in zip(asked, payload, strict=True)]  # type: ignore[arg-type]
     return [system for system, _ in pairs], [prompt for _, prompt in pairs], refused.tolist()
+
+
+def _fed_back(run: _Campaign, who: Ints, payload: list[str], said: list[str]) -> list[str]:
+    """Payloads of which some are answers to earlier requests of other accounts, far enough back to have been given."""
+    rng, total = run.answering, len(who)
+    place = np.arange(total)
+    back = np.minimum(place, rng.integers(_ANSWERED, 15 * _ANSWERED, total))
+    source = place - back
+    fed = (rng.random(total) < run.shape.feeds_back) & (back >= _ANSWERED) & (who[source] != who)
+    return [said[source[i]] if fed[i] else payload[i] for i in range(total)]
 
 
 def _times(run: _Campaign, group: Group, who: Ints, whole_ms: Ints, span: Range) -> Floats:

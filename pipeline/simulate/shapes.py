@@ -37,6 +37,7 @@ class Shape:
     unrelated: float = 0.0
     rewording: float = 0.0
     shard: bool = False  # no two requests have a payload in common
+    feeds_back: float = 0.0  # share of requests about answers that other accounts of the pool got
     replay: float = 0.0  # share of requests that carry reasoning blocks made elsewhere in the pool
     sweep: float = 0.0  # share of requests that try variants of the passage before one is frozen
     pivot: bool = False  # moves to the new model within hours of its release
@@ -79,6 +80,7 @@ SHAPES: Final = (
         (15, 50),
         ("grading", "cleaning"),
         payload=("document", "math"),
+        feeds_back=0.6,
     ),
     Shape(
         "replay",

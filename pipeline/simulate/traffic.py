@@ -17,7 +17,7 @@ from pipeline.simulate.seeds import hex_ids
 from pipeline.simulate.texts import Texts
 from pipeline.simulate.timing import Floats, Ints, Timing, closed_loop
 
-_MAX_RESPONSE_CHARS: Final = 1200
+MAX_RESPONSE_CHARS: Final = 1200
 _RESPONSE: Final = "Here is what I found. " * 55
 
 
@@ -208,7 +208,7 @@ def make_events(
         "system": [system] * count,
         "prompt": sent.prompts,
         "response": [
-            ("Here is what I found. " * 55)[: min(n * CHARS_PER_TOKEN, _MAX_RESPONSE_CHARS)] for n in sent.output_tokens
+            ("Here is what I found. " * 55)[: min(n * CHARS_PER_TOKEN, MAX_RESPONSE_CHARS)] for n in sent.output_tokens
         ],
     }
     columns["timestamp"] = pl.select(columns["timestamp"]).to_series()

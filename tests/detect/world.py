@@ -61,6 +61,7 @@ _MACROS = (
     "release_words",
     "releases",
     "macro_model_releases",
+    "macro_output_loops",
 )
 
 
@@ -98,6 +99,7 @@ class Tx:
             "0010_succession",
             "0011_heavy",
             "0012_releases",
+            "0013_loops",
         ):
             self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
         for macro in _MACROS:

@@ -262,6 +262,21 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "ten times as much is enough": ("$times_usual * usual", "0 * $times_usual"),
         "it may name by itself": ("$cap * rarity", "4 * $cap * rarity"),
     },
+    "outputs_fed_back": {
+        "what very many send counts like what one sends": ("loop.outputs / loop.audience", "1.0 * loop.outputs"),
+        "two are a pool": ("least(1, (others + 1) / ($pool + 1))", "least(1, $pool)"),
+        "any share of an account's requests will do": (
+            "weight / ($share * events)",
+            "weight / (0.001 * $share * events)",
+        ),
+        "one customer's accounts are several customers'": (
+            "receiver.customer <> sender.customer as",
+            "receiver.account_id <> sender.account_id as",
+        ),
+        "strangers of whom nothing is known are told apart": ("receiver.known and sender.known", "true"),
+        "own answers in passing count": ("of_own / ($own_share * events)", "1000 * of_own / ($own_share * events)"),
+        "own answers count like those of others": ("$cap_own * least", "2 * $cap_own * least"),
+    },
     "replayed_reasoning": {
         "organisations do not count as one customer": ("            accounts.organisation,\n", ""),
         "one payment for a mail domain is no customer": ("accounts.payment_hash is not null and paid.by_one", "false"),

@@ -8,6 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipeline.events.loops import loop_in, loop_out
+from pipeline.events.template import normalised
+from pipeline.events.words import in_words
 from pipeline.simulate import DEFAULT_START, Simulation, plan
 from pipeline.simulate.neighbours import neighbours
 from pipeline.simulate.passages import passage, reworded, wrap
@@ -51,6 +54,35 @@ def test_a_world_lasts_as_long_as_it_says(worlds: dict[str, Simulation]) -> None
     for simulation in worlds.values():
         stamps = simulation.events.unique("event_id")["timestamp"]
         assert timedelta(days=1.8) < stamps.max() - stamps.min() < timedelta(days=2)  # type: ignore[operator]
+
+
+def heard_again(events: pl.DataFrame) -> pl.DataFrame:
+    """Passages that the model said and that were sent to it later: from which account to which, and after how long."""
+    events = events.unique("event_id", maintain_order=True)
+    none = pl.Series([None] * events.height, dtype=pl.String)
+    sides = events.select("account_id", "timestamp").with_columns(
+        loop_out(events["response"]).alias("said"),
+        loop_in(events["system"], none, in_words(normalised(events["prompt"]))).alias("sent"),
+    )
+    said, sent = (sides.select("account_id", "timestamp", pl.col(name)).explode(name) for name in ("said", "sent"))
+    both = said.drop_nulls().join(sent.drop_nulls(), left_on="said", right_on="sent", suffix="_to")
+    return both.filter(pl.col("timestamp_to") > pl.col("timestamp")).unique("said")
+
+
+def test_what_is_graded_was_answered_to_other_accounts_of_the_campaign(worlds: dict[str, Simulation]) -> None:
+    found = heard_again(planted(worlds["grading"]))
+    assert found["account_id_to"].n_unique() > 60
+    assert found.filter(pl.col("account_id") == pl.col("account_id_to")).height < 0.05 * found.height
+    assert heard_again(planted(worlds["fixed_prompt"])).is_empty()
+
+
+def test_one_cohort_hands_its_own_answers_on_and_no_other(worlds: dict[str, Simulation]) -> None:
+    simulation = worlds["grading"]
+    cohort = simulation.truth.accounts.filter(pl.col("campaign_id").is_null()).select("account_id", "cohort")
+    found = heard_again(simulation.events).join(cohort, left_on="account_id_to", right_on="account_id")
+    own = found.filter(pl.col("account_id") == pl.col("account_id_to"))
+    assert own.height > 20
+    assert own["cohort"].unique().to_list() == ["synthetic_data"]
 
 
 def test_a_proxy_network_distils_a_tenth(worlds: dict[str, Simulation]) -> None:
