@@ -133,12 +133,21 @@ sent as (
         any_value(own.events_after) as scaled,
         any_value(own.first_seen) as first_seen,
         any_value(own.last_seen) as last_seen,
-        greatest(
-            0,
-            coalesce(sum(account_hour.events) filter (where account_hour.hour <= own.hour), 0)
-            - any_value(own.events_then)
-        ) as tries,
+        coalesce(sum(account_hour.events) filter (where account_hour.hour <= own.hour), 0) as upto,
         coalesce(sum(account_hour.refused) filter (where account_hour.hour <= own.hour), 0) as refused,
+        -- Of that hour as many refusals, in thousandths, as fall to the rest of it: it may have been refused itself.
+        coalesce(sum(account_hour.events) filter (where account_hour.hour <= own.hour), 0)
+        - any_value(own.events_then) as tries,
+        coalesce(
+            sum(
+                if(
+                    account_hour.hour < own.hour,
+                    1000 * account_hour.refused,
+                    round(1000 * account_hour.refused * greatest(0, 1 - own.events_then / account_hour.events))
+                )::bigint
+            ) filter (where account_hour.hour <= own.hour),
+            0
+        ) as refused_tries,
         coalesce(sum(account_hour.events) filter (where account_hour.hour > own.hour), 0) as later,
         coalesce(sum(account_hour.refused) filter (where account_hour.hour > own.hour), 0) as refused_later
     from own
@@ -158,7 +167,7 @@ trier as (
     select
         sent.*,
         active.customer,
-        sent.refused > 0 and sent.refused <= sent.tries as tried
+        sent.refused_tries >= 500 as tried
     from sent
     inner join active on sent.account_id = active.account_id
     where sent.scaled >= $min_share * sent.later
@@ -196,7 +205,7 @@ swept as (
         count(*) filter (where trier.tried) as triers,
         count(distinct trier.customer) filter (where trier.tried) as customers,
         sum(trier.tries) filter (where trier.tried) as tries,
-        sum(trier.refused) filter (where trier.tried) as refused,
+        sum(trier.refused_tries) filter (where trier.tried) / 1000 as refused,
         sum(trier.scaled) filter (where trier.tried) as scaled,
         sum(trier.later) filter (where trier.tried) as later,
         sum(trier.refused_later) filter (where trier.tried) as refused_later
@@ -209,7 +218,7 @@ judged as (
     select
         swept.*,
         variant.variants,
-        swept.refused / swept.tries as refused_share,
+        least(1, swept.refused / greatest(1, swept.tries)) as refused_share,
         swept.refused_later / swept.later as later_share
     from swept
     inner join variant on swept.kind = variant.kind and swept.thing_id = variant.thing_id
@@ -246,7 +255,7 @@ select
         '{} of its {} requests were refused until {}; from then on it sent one {} {} times ({} of its {} requests), '
         || 'and {} were refused.',
         trier.refused,
-        trier.tries,
+        trier.upto,
         strftime(timezone('UTC', told.hour + interval 1 hour), '%Y-%m-%d %H:%M UTC'),
         if(told.kind = 'fragment', 'passage', if(told.kind = 'template', 'prompt template', 'system prompt')),
         trier.scaled,

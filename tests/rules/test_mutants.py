@@ -190,6 +190,7 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "greatest($min_refused_share, 0 * $times_usual)",
         ),
         "refusals may go on": ("/ judged.refused_share / $max_left)", "* 0 / $max_left)"),
+        "what was refused itself was a try": (" * greatest(0, 1 - own.events_then / account_hour.events)", ""),
         "one customer is as bad as several": ("(judged.customers - 1) / 3", "judged.customers * 9"),
         "accounts are customers": (
             "count(distinct trier.customer) filter",
