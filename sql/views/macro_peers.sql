@@ -4,7 +4,7 @@
 -- and nobody with them: new accounts are made by the hundred, and would make what they do usual. No row for a class
 -- with less than fewest others. Columns: kind, entity_id, value; others (of its class, newcomers aside), as_high (how
 -- many of them have at least its value), chance (that one drawn from among all of them stands so high, at most: a
--- conformal p-value), below (the highest value of others up to its own), usual (the median value), least_events and
+-- conformal p-value), below (the highest value of others under its own), usual (the median value), least_events and
 -- most_events of the class (null: no end).
 create or replace macro peers(members, fewest) as table
     with
@@ -39,24 +39,60 @@ create or replace macro peers(members, fewest) as table
             member.size >= busiest.size as among_busiest
         from member
         inner join busiest on member.kind = busiest.kind
+    ),
+
+    -- Sums by value, not windows over entities: those have to stay quick where very many have the same value.
+    class_level as (
+        select
+            kind,
+            class,
+            value,
+            count(*) filter (where not newcomer) as holders
+        from placed
+        group by kind, class, value
+    ),
+
+    class_step as (
+        select
+            kind,
+            class,
+            value,
+            sum(holders) over (
+                partition by kind, class
+                order by value desc
+                rows between unbounded preceding and current row
+            ) as up_from_here,
+            max(if(holders > 0, value, null)) over (
+                partition by kind, class
+                order by value asc
+                rows between unbounded preceding and 1 preceding
+            ) as below
+        from class_level
+    ),
+
+    class_whole as (
+        select
+            kind,
+            class,
+            count(*) filter (where not newcomer) as holders,
+            median(value) filter (where not newcomer) as usual
+        from placed
+        group by kind, class
+        having count(*) filter (where not newcomer) >= greatest(2, fewest)
     )
 
     select
-        kind,
-        entity_id,
-        value,
-        count(*) filter (where not newcomer) over (partition by kind, class) - (not newcomer)::integer as others,
-        -- All up to the last that has the same value.
-        count(*) filter (where not newcomer) over (partition by kind, class order by value desc)
-        - (not newcomer)::integer as as_high,
+        placed.kind,
+        placed.entity_id,
+        placed.value,
+        (class_whole.holders - (not placed.newcomer)::integer)::bigint as others,
+        (class_step.up_from_here - (not placed.newcomer)::integer)::bigint as as_high,
         (as_high + 1) / (others + 1) as chance,
-        max(value) filter (where not newcomer) over (
-            partition by kind, class
-            order by value desc, entity_id asc
-            rows between 1 following and unbounded following
-        ) as below,
-        median(value) filter (where not newcomer) over (partition by kind, class) as usual,
-        (2 ** class)::bigint as least_events,
-        if(among_busiest, null, (2 ** (class + 1))::bigint - 1) as most_events
+        class_step.below,
+        class_whole.usual,
+        (2 ** placed.class)::bigint as least_events,
+        if(placed.among_busiest, null, (2 ** (placed.class + 1))::bigint - 1) as most_events
     from placed
-    qualify others + (not newcomer)::integer >= greatest(2, fewest);
+    inner join class_whole on placed.kind = class_whole.kind and placed.class = class_whole.class
+    inner join class_step
+        on placed.kind = class_step.kind and placed.class = class_step.class and placed.value = class_step.value;

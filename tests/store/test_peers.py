@@ -79,7 +79,7 @@ def test_places_among_peers_are_those_counted_by_hand() -> None:
                     "others": len(others),
                     "as_high": sum(value >= one["value"] for value in others),
                     "chance": (sum(value >= one["value"] for value in others) + 1) / (len(others) + 1),
-                    "below": next((value for place, value in peers if place > number), None),
+                    "below": max((value for value in others if value < one["value"]), default=None),
                     "usual": median(value for _, value in peers),
                     "least_events": 2**size,
                     "most_events": None if size == top else 2 ** (size + 1) - 1,
