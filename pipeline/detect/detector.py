@@ -25,6 +25,8 @@ from pipeline.rules.run import RuleAbortedError, RuleResultError, Tx, evaluate
 from pipeline.store import active_hours
 
 LATE_EVERY_S: Final = 15.0  # how often late data may make a rule look again before its next turn
+COSTLY_S: Final = 1.0  # a look that takes longer is costly
+COSTLY_SHARE: Final = 0.05  # of the time that looks of a costly rule may take
 _BACKOFF_S: Final = (60.0, 300.0, 900.0, 3600.0)
 
 _log = logs.get("detect")
@@ -59,17 +61,21 @@ class _Suspended:
 class Detector:
     """Runs rules behind the watermark. How far each has looked is in the store, in the transaction of its result.
 
-    One owner, one thread. In memory is only what may be forgotten: which rules rest after a failure.
+    One owner, one thread. In memory is only what may be forgotten: which rules rest after a failure or a costly look.
+    ``paced`` is for a stream that goes on meanwhile: a rule whose looks are costly looks less often. What it finds in
+    a window that has closed does not depend on that.
     """
 
     settings: Settings
     rules: RuleSet
     clock: Clock
     metrics: Metrics
+    paced: bool = False
     reference: Reference = field(init=False)
     _digest: str = field(init=False)
     _suspended: dict[str, _Suspended] = field(default_factory=dict)
     _late_looked_s: dict[str, float] = field(default_factory=dict)
+    _costly_until_s: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ConfigError: the reference of ``rules.reference`` cannot be used."""
@@ -105,10 +111,10 @@ class Detector:
         failed: dict[str, str] = {}
         touched: set[str] = set(judge)
         for rule in self.rules:
-            if self._rests(rule.rule_id):
-                continue
             state = states.get(rule.rule_id, RuleState())
             changed = self._changed(tx, rule.rule_id, state, changed_since)
+            if self._pauses(rule.rule_id):
+                continue
             ahead = state.evaluated_until is None or watermark - state.evaluated_until >= rule.meta.every
             if not ahead and changed is None:
                 continue
@@ -167,6 +173,7 @@ class Detector:
         self, tx: WriteTx, rule: Rule, windows: Sequence[Window], touched: set[str], *, until: datetime
     ) -> None:
         matches = 0
+        looked_s = self.clock.monotonic()
         for window in windows:
             begun = self.clock.monotonic()
             try:
@@ -180,7 +187,10 @@ class Detector:
             self.metrics.count("rules_evaluated", rule=rule.rule_id)
             touched |= store_signals(tx, rule, window, frame)
             matches = frame.height
-        self._late_looked_s[rule.rule_id] = self.clock.monotonic()
+        ended_s = self.clock.monotonic()
+        self._late_looked_s[rule.rule_id] = ended_s
+        if ended_s - looked_s >= COSTLY_S:
+            self._costly_until_s[rule.rule_id] = ended_s + (ended_s - looked_s) * (1 / COSTLY_SHARE - 1)
         self._suspended.pop(rule.rule_id, None)
         write_success(tx, rule.rule_id, until, matches, self.clock.now())
 
@@ -194,15 +204,17 @@ class Detector:
         if changed is None:
             return None
         waited = self.clock.monotonic() - self._late_looked_s.get(rule_id, -LATE_EVERY_S)
-        if waited >= LATE_EVERY_S:
+        if waited >= LATE_EVERY_S and not self._pauses(rule_id):
             return changed
         if changed != state.dirty_since:
             mark_dirty(tx, rule_id, changed)
         return None
 
-    def _rests(self, rule_id: str) -> bool:
+    def _pauses(self, rule_id: str) -> bool:
+        now_s = self.clock.monotonic()
         item = self._suspended.get(rule_id)
-        return item is not None and self.clock.monotonic() < item.until_s
+        failed = item is not None and now_s < item.until_s
+        return failed or (self.paced and now_s < self._costly_until_s.get(rule_id, 0.0))
 
     def _suspend(self, rule_id: str, failures: int, reason: str) -> None:
         rest_s = _BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1]

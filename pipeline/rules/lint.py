@@ -39,6 +39,7 @@ _TABLE_FUNCTIONS: Final = frozenset(
         "account_distributions",
         "corpus_sightings",
         "corpus_coverage",
+        "asked_kinds",
         "crowds",
         "link_rows",
         "output_loops",

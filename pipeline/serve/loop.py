@@ -63,7 +63,7 @@ def run_serve(settings: Settings, *, clock: Clock, metrics: Metrics, stop: threa
         _begin_epoch(store, epoch)
         _seek(consumer, store, assigned)
         partitions = sum(item.topic == settings.topics.fingerprints for item in assigned)
-        stepper = Stepper(store, rules, settings, clock, metrics, partitions)
+        stepper = Stepper(store, rules, settings, clock, metrics, partitions, paced=True)
         state = ServeState(store, settings, clock)
         commands: queue.SimpleQueue[tuple[Command, Future[Mapping[str, object]]]] = state.commands
         delivery = DeliveryThread(Deliverer(settings.webhook, clock, metrics))

@@ -56,6 +56,7 @@ class Stepper:
     clock: Clock
     metrics: Metrics
     partitions: int
+    paced: bool = False  # a stream goes on meanwhile: costly rules look less often
     watermark: datetime | None = None
     stalled: tuple[int, ...] = ()
     unheard: frozenset[int] = frozenset()  # partitions of which no worker has spoken since the start
@@ -65,7 +66,7 @@ class Stepper:
     _key: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._detector = Detector(self.settings, self.rules, self.clock, self.metrics)
+        self._detector = Detector(self.settings, self.rules, self.clock, self.metrics, paced=self.paced)
         self._heard_s = dict.fromkeys(range(self.partitions), self.clock.monotonic())
         self.unheard = frozenset(self._heard_s)
         self._key = read_key(self.settings.privacy)

@@ -1,42 +1,36 @@
 -- Which accounts mostly ask for reasoning, grades, rewriting or new instructions, and at volume?
 with
-entries as (
+sent as (
     select
-        prints.entity_id as account_id,
-        sum(prints.events) as events,
-        min(prints.first_seen) as first_seen,
-        max(prints.last_seen) as last_seen,
-        unnest(request_kinds(flatten(list(prints.tally)))) as entry
-    from fingerprints_1h as prints
+        entity_id as account_id,
+        sum(events) as events,
+        min(first_seen) as first_seen,
+        max(last_seen) as last_seen
+    from fingerprints_1h
     where
-        prints.window_start >= date_trunc('hour', $since::timestamptz)
-        and prints.window_start < $until::timestamptz
-        and prints.kind = 'account'
-    group by prints.entity_id
-    having sum(prints.events) >= $min_requests
+        window_start >= date_trunc('hour', $since::timestamptz)
+        and window_start < $until::timestamptz
+        and kind = 'account'
+    group by entity_id
+    having sum(events) >= $min_requests
 ),
 
-counted as (
+kinds as (
     select
         account_id,
-        struct_extract(entry, 'request_kind') as request_kind,
-        struct_extract(entry, 'count') as requests,
-        events,
-        first_seen,
-        last_seen
-    from entries
+        sum(requests) filter (where request_kind = 'reasoning_elicitation') as reasoning,
+        sum(requests) filter (where request_kind not in ('ordinary', 'benchmark_item')) as told
+    from asked_kinds($since, $until)
+    group by account_id
 ),
 
 asked as (
     select
-        account_id,
-        any_value(events) as events,
-        any_value(first_seen) as first_seen,
-        any_value(last_seen) as last_seen,
-        sum(requests) filter (where request_kind = 'reasoning_elicitation') as reasoning,
-        sum(requests) filter (where request_kind not in ('ordinary', 'benchmark_item')) as told
-    from counted
-    group by account_id
+        sent.*,
+        kinds.reasoning,
+        kinds.told
+    from sent
+    inner join kinds on sent.account_id = kinds.account_id
 ),
 
 judged as (

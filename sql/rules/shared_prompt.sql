@@ -21,20 +21,9 @@ asked as (
     -- How many of an account's requests ask for reasoning, grades, rewriting or new instructions, whatever the prompt.
     select
         account_id,
-        sum(struct_extract(entry, 'count')) as requests
-    from (
-        select
-            prints.entity_id as account_id,
-            unnest(request_kinds(flatten(list(prints.tally)))) as entry
-        from fingerprints_1h as prints
-        where
-            prints.window_start >= date_trunc('hour', $since::timestamptz)
-            and prints.window_start < $until::timestamptz
-            and prints.kind = 'account'
-            and prints.entity_id in (select account_id from member)
-        group by prints.entity_id
-    ) as entries
-    where struct_extract(entry, 'request_kind') not in ('ordinary', 'benchmark_item')
+        sum(requests) as requests
+    from asked_kinds($since, $until)
+    where request_kind not in ('ordinary', 'benchmark_item')
     group by account_id
 ),
 

@@ -97,8 +97,9 @@ create or replace macro crowds(members, window_begin, window_end, young_days, ow
                 crowd_trait.trait_kind = 'network', network_place(crowd_trait.trait_id), crowd_trait.trait_id
             ) as place,
             count(*) as in_crowd,
-            list(crowd_member.account_id order by crowd_member.account_id) as held_by,
-            list(crowd_member.customer order by crowd_member.account_id) as held_for
+            list(
+                struct_pack(account_id := crowd_member.account_id, customer := crowd_member.customer)
+            ) as held_by
         from crowd_member
         inner join crowd on crowd_member.kind = crowd.kind and crowd_member.thing_id = crowd.thing_id
         inner join crowd_trait on crowd_member.account_id = crowd_trait.account_id
@@ -139,9 +140,17 @@ create or replace macro crowds(members, window_begin, window_end, young_days, ow
                 thing_id,
                 trait_kind,
                 largest,
-                unnest(held_by) as account_id,
-                unnest(held_for) as customer
-            from told_apart
+                struct_extract(holder, 'account_id') as account_id,
+                struct_extract(holder, 'customer') as customer
+            from (
+                select
+                    kind,
+                    thing_id,
+                    trait_kind,
+                    largest,
+                    unnest(held_by) as holder
+                from told_apart
+            ) as holders
         ) as held
         group by kind, thing_id
     )

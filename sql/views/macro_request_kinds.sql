@@ -2,17 +2,7 @@
 create or replace macro request_kinds(tally) as list_transform(
     tally_counts(tally, 5),
     lambda entry: struct_pack(
-        request_kind := list_extract(
-            [
-                'ordinary',
-                'reasoning_elicitation',
-                'rubric_grading',
-                'output_rewriting',
-                'instruction_generation',
-                'benchmark_item'
-            ],
-            entry.bucket::bigint + 1
-        ),
+        request_kind := request_kind(entry.bucket),
         count := entry.count
     )
 );

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,8 +14,10 @@ from pipeline.alerts import update_alerts
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.detect import DetectionResult, Detector
+from pipeline.detect.detector import COSTLY_SHARE
 from pipeline.metrics import Metrics
 from pipeline.rules import RuleAbortedError, RuleSet, load_rules
+from pipeline.rules.run import evaluate
 from tests.detect.world import MINUTES, START, Tx, world
 
 END = START + timedelta(minutes=MINUTES)
@@ -109,6 +112,50 @@ def test_late_data_makes_rules_look_again() -> None:
     clock.advance(30)
     inspector.run(tx, watermark=END, changed_since=START)
     assert len(named(tx)) >= 0.95 * 120
+
+
+def test_a_costly_rule_looks_less_often_and_finds_the_same(full: Tx, monkeypatch: pytest.MonkeyPatch) -> None:
+    events, facts = world()
+    late = pl.col("account_id").str.starts_with("camp")
+    tx, clock = Tx(), ManualClock(END)
+
+    def slow(*asked: Any) -> pl.DataFrame:
+        clock.advance(3)
+        return evaluate(*asked)
+
+    monkeypatch.setattr("pipeline.detect.detector.evaluate", slow)
+    rules = RuleSet({"shared_prompt": RULES.rules["shared_prompt"]})
+    inspector = Detector(SETTINGS, rules, clock, Metrics(), paced=True)
+    tx.add(events.filter(~late), facts)
+    spent = len(inspector.run(tx, watermark=END).windows["shared_prompt"]) * 3
+    tx.add(events.filter(late), facts)
+    clock.advance(30)
+    assert not inspector.run(tx, watermark=END, changed_since=START).evaluated
+    # What it was told of meanwhile is in the store: it is looked at later, whether or not the process lives on.
+    clock.advance(spent / COSTLY_SHARE - spent - 31)
+    assert not inspector.run(tx, watermark=END).evaluated
+    clock.advance(2)
+    assert inspector.run(tx, watermark=END).windows
+    assert signals(tx).drop("reason").equals(signals(full).filter(pl.col("rule_id") == "shared_prompt").drop("reason"))
+
+
+def test_late_data_that_comes_while_a_rule_rests_is_looked_at_afterwards(full: Tx) -> None:
+    rule = RULES.rules["shared_prompt"]
+    broken = replace(rule, sql="select error('boom') from links where $since < $until", parameters={})
+    events, facts = world()
+    tx, clock = Tx(), ManualClock(END)
+    tx.add(events.filter(pl.col("account_id").str.starts_with("camp").not_()), facts)
+    detector(clock, RuleSet({rule.rule_id: rule})).run(tx, watermark=END)
+    rules = RuleSet({rule.rule_id: broken})
+    inspector = detector(clock, rules)
+    tx.execute("begin")
+    with pytest.raises(RuleAbortedError, match="boom"):
+        inspector.run(tx, watermark=END, changed_since=START)
+    tx.execute("rollback")
+    tx.add(events.filter(pl.col("account_id").str.starts_with("camp")), facts)
+    inspector.run(tx, watermark=END, changed_since=START)
+    detector(clock, RuleSet({rule.rule_id: rule})).run(tx, watermark=END)
+    assert signals(tx).drop("reason").equals(signals(full).filter(pl.col("rule_id") == "shared_prompt").drop("reason"))
 
 
 def test_a_rule_that_fails_does_not_stop_the_others() -> None:

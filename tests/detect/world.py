@@ -16,6 +16,7 @@ import polars as pl
 from pipeline.events.schema import EVENTS
 from pipeline.fingerprint.aggregate import aggregate
 from pipeline.resources import sql_dir
+from pipeline.sql_text import in_order, view_texts
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 MINUTES = 12
@@ -33,36 +34,14 @@ _VIEWS = (
     "alerts",
     "alert_events",
     "naming",
-)
-
-
-_MACROS = (
-    "macro_tally_merge",
-    "macro_tally_counts",
-    "macro_request_kinds",
-    "macro_network_place",
-    "macro_sends_much",
-    "macro_active_accounts",
-    "macro_sketch_merge",
-    "macro_sketch_distinct",
-    "macro_peers",
-    "macro_rarity",
-    "macro_peers_story",
-    "macro_link_rows",
-    "macro_account_texts",
-    "macro_crowds",
-    "macro_crowd_log_odds",
-    "macro_crowd_story",
-    "macro_distribution_sum",
-    "macro_account_distributions",
-    "macro_distribution_errors_apart",
     "corpora",
-    "macro_corpus_sightings",
-    "release_words",
     "releases",
-    "macro_model_releases",
-    "macro_output_loops",
+    "release_words",
 )
+
+
+def _is_macro(name: str) -> bool:
+    return "create or replace macro" in view_texts()[name]
 
 
 class Tx:
@@ -84,7 +63,7 @@ class Tx:
         self.connection.execute("create view links as from link_hour")
         self.connection.execute("create view account_fact as from accounts")
         self.connection.execute("create view hour as from fingerprints_1m")
-        self.connection.execute("create view pane_delta as select *, window_start as pane from fingerprints_1m")
+        self.connection.execute("create view pane_delta as select *, window_start as pane from fingerprints_1m limit 0")
         day = "time_bucket(interval '24 hours', hour, timestamptz '1970-01-01 00:00:00+00')"
         self.connection.execute(f"create view link_day as select *, {day} as day from link_hour")
         self.connection.execute("create view fingerprints_1h as from fingerprints_1m")
@@ -102,10 +81,8 @@ class Tx:
             "0013_loops",
         ):
             self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
-        for macro in _MACROS:
-            self.connection.execute((sql_dir("views") / f"{macro}.sql").read_text())
-        for view in _VIEWS:
-            self.connection.execute((sql_dir("views") / f"{view}.sql").read_text())
+        for text in in_order({name: view_texts()[name] for name in view_texts() if name in _VIEWS or _is_macro(name)}):
+            self.connection.execute(text)
 
     def execute(self, sql: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
         return self.connection.execute(sql, parameters)

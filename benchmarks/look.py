@@ -1,0 +1,131 @@
+"""CPU-seconds of a look of every rule at many accounts: `python -m benchmarks.look [--accounts N] [--shape NAME]`.
+
+A simulated world of 5,000 accounts goes through `stillwatch analyze`; its store is then multiplied in SQL: each copy
+has accounts, keys, payments and organisations of its own, and things of its own that fewer than 20 accounts had; what
+more had (popular tools, networks, passages) all copies have together. One look of each rule at the last window, then
+scores, names and campaigns of all accounts that have a signal. No broker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+import duckdb
+
+from pipeline import logs
+from pipeline.analyze import analyze
+from pipeline.clock import ManualClock, SystemClock
+from pipeline.config import LogSettings, Settings, StoreSettings
+from pipeline.detect import Detector
+from pipeline.metrics import Metrics
+from pipeline.rules import load_rules
+from pipeline.rules.run import evaluate
+from pipeline.simulate import DEFAULT_START, plan
+from pipeline.store import Store
+
+POPULAR: Final = 20  # accounts from which on a thing is everybody's
+_T = TypeVar("_T")
+_OWN: Final = ("account", "api_key", "end_user")
+
+# Each table and, of its columns, which belong to a copy alone: always, or where the kind beside them says so.
+_TABLES: Final[dict[str, dict[str, str | None]]] = {
+    "account_fact": {"account_id": None, "payment_hash": None, "organisation": None},
+    "distribution_delta": {"account_id": None},
+    "loop_delta": {"account_id": None},
+    "pane_delta": {"entity_id": "kind"},
+    "link_delta": {"source_id": "source_kind", "target_id": "target_kind"},
+}
+
+
+def multiply(connection: duckdb.DuckDBPyConnection, copies: int) -> None:
+    """Add ``copies`` copies of everything that the last analysis brought."""
+    connection.execute(
+        """
+        create temp table everybodys as
+        select target_kind as kind, target_id as id
+        from link_delta
+        where source_kind = 'account'
+        group by target_kind, target_id
+        having count(distinct source_id) >= ?
+        """,
+        [POPULAR],
+    )
+    connection.execute("create temp table copy as select '~' || range as mark from range(?)", [copies])
+    own = ", ".join(f"'{kind}'" for kind in _OWN)
+    for table, columns in _TABLES.items():
+        marked = ", ".join(
+            f"{name} || copy.mark as {name}"
+            if kind is None
+            else f"if({kind} in ({own}) or (told.{kind}, told.{name}) not in (select (kind, id) from everybodys), "
+            f"{name} || copy.mark, {name}) as {name}"
+            for name, kind in columns.items()
+        )
+        # A template's panes are everybody's or one copy's; everybody's are there already.
+        where = (
+            f"where kind in ({own}) or (told.kind, told.entity_id) not in (select (kind, id) from everybodys)"
+            if table == "pane_delta"
+            else ""
+        )
+        connection.execute(f"insert into {table} select told.* replace ({marked}) from {table} as told, copy {where}")
+    connection.execute("drop table everybodys")
+    connection.execute("drop table copy")
+
+
+def _spent(do: Callable[[], _T]) -> tuple[float, float, _T]:
+    began, cpu = time.perf_counter(), time.process_time()
+    result = do()
+    return time.process_time() - cpu, time.perf_counter() - began, result
+
+
+def main() -> None:
+    """Print what each step costs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accounts", type=int, default=100_000)
+    parser.add_argument("--shape", default="fixed_prompt")
+    asked = parser.parse_args()
+    logs.configure(LogSettings(level="error"), service="bench")
+    settings = Settings()
+    simulation = plan(asked.shape, seed=1, start=DEFAULT_START)
+    with tempfile.TemporaryDirectory() as place:
+        log, path = Path(place) / "events.ndjson", Path(place) / "bench.duckdb"
+        log.write_bytes(b"".join(chunk.ndjson() for chunk in simulation.chunks(10_000)))
+        clock = ManualClock(DEFAULT_START + timedelta(days=2, hours=2))
+        analyze([log], path, settings, clock=clock, metrics=Metrics(), accounts=simulation.accounts.to_dicts())
+        log.unlink()
+        with duckdb.connect(str(path)) as connection:
+            connection.execute("set timezone = 'UTC'")
+            connection.execute("set preserve_insertion_order = false")
+            there = connection.execute("select count(*) from account_fact").fetchall()[0][0]
+            multiply(connection, max(0, round(asked.accounts / there) - 1))
+        with Store.open(path, StoreSettings(), clock=SystemClock()) as store:
+            rules = load_rules(settings.rules)
+            detector = Detector(settings, rules, SystemClock(), Metrics())
+            with store.transaction() as tx:
+                accounts, events, until = tx.execute(
+                    "select count(*), sum(events)::bigint, date_trunc('minute', max(last_seen)) from accounts "
+                    "where first_seen is not null"
+                ).fetchall()[0]
+                print(f"{accounts:,} active accounts, {events:,} events, {store.size_bytes() / 1e6:,.0f} MB")
+                a_minute, found = 0.0, set[str]()
+                for rule in rules:
+                    cpu, took, frame = _spent(partial(evaluate, tx, rule, until - rule.meta.window, until))
+                    found |= set(frame["account_id"])
+                    a_minute += cpu * (timedelta(minutes=1) / rule.meta.every)
+                    print(
+                        f"{rule.rule_id:24} {cpu:6.2f} CPU-s {took:6.2f} s, every {rule.meta.every}: "
+                        f"{len(frame):,} signals"
+                    )
+                cpu, took, _ = _spent(partial(detector.judge, tx, found))
+                print(f"scores, names, campaigns of {len(found):,}: {cpu:.2f} CPU-s {took:.2f} s")
+                print(f"looks and judgement of an average minute: {a_minute + cpu:.2f} CPU-s")
+
+
+if __name__ == "__main__":
+    main()
