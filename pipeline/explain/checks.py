@@ -14,6 +14,7 @@ from pipeline.explain.model import Check, Crowd, Known, Signal, Trait, Verdict
 YOUNG_DAYS: Final = 30
 OLD_DAYS: Final = 90
 MIN_KNOWN: Final = 5  # fewer known ages compare nothing
+MANY_USERS: Final = 20  # end users of one account who are no longer a team
 _HALF: Final = 0.5
 _APART: Final = 0.3  # shares of young accounts that differ so much
 _POOLED: Final = {"payment": "by payment", "mail": "by mail domain", "network": "by network"}
@@ -29,11 +30,17 @@ def crowd_checks(crowd: Crowd) -> Iterator[Check]:
 
 def account_checks(known: Known, signals: Sequence[Signal], crowds: Sequence[Crowd]) -> Iterator[Check]:
     """What else could make one account look like this; only what its kinds of evidence ask for."""
-    kinds = {signal.evidence for signal in signals}
+    kinds, rules = {signal.evidence for signal in signals}, {signal.rule_id for signal in signals}
     if "timing" in kinds:
         yield _batch_job(known, crowds)
     if "lifecycle" in kinds:
         yield _backfill(known, crowds)
+    if "infrastructure" in kinds:
+        yield _gateway(known)
+    if "sampling_profile" in rules:
+        yield _evaluation(known)
+    if "outputs_fed_back" in rules:
+        yield _steps(known, signals)
 
 
 def _tool(crowd: Crowd) -> Check:
@@ -147,6 +154,40 @@ def _backfill(known: Known, crowds: Sequence[Crowd]) -> Check:
         f"It shares nothing conspicuous with other accounts, which fits. Its organisation is {place}; whether the "
         "customer announced it stands in no event: ask sales or support.",
     )
+
+
+def _gateway(known: Known) -> Check:
+    what = "A gateway, an app or agents on rented machines: many users behind one key"
+    if known.end_users >= MANY_USERS:
+        facts = f"Its requests name {known.end_users} end users, who would connect from as many places."
+        return Check(what, known.account_id, "fits", facts)
+    if known.end_users == 0:
+        facts = "Its requests name no end users. Gateways often do not pass them on: ask the customer."
+        return Check(what, known.account_id, "not checked", facts)
+    facts = f"Its requests name {known.end_users} end users only."
+    return Check(what, known.account_id, "undecided", facts)
+
+
+def _evaluation(known: Known) -> Check:
+    what = "An evaluation suite, a laboratory, or synthetic data for a model of the customer's own"
+    age = _age_days(known)
+    place = f"Its organisation is {known.organisation or 'not known'}."
+    if age is None:
+        return Check(what, known.account_id, "not checked", f"It is not known when the account was created. {place}")
+    facts = f"The account was {age:.1f} days old at its first request. {place} Whoever measures models is seldom new."
+    return Check(what, known.account_id, "fits" if age >= OLD_DAYS else "undecided", facts)
+
+
+def _steps(known: Known, signals: Sequence[Signal]) -> Check:
+    what = "Steps of one application, or colleagues who hand texts to each other"
+    sources = {signal.group_key for signal in signals if signal.group_key.startswith("outputs_of:")}
+    if not sources:
+        return Check(what, known.account_id, "fits", "What came back the model had said to this customer himself.")
+    facts = (
+        "What came back the model had said to other customers, as far as organisations, payments and mail domains tell "
+        "customers apart. Whether they work together stands in no event: ask them."
+    )
+    return Check(what, known.account_id, "undecided", facts)
 
 
 def _age_days(known: Known) -> float | None:

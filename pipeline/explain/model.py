@@ -185,7 +185,7 @@ class Companion:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known about an account, and what was concluded."""
+    """What is known about an account, and what was concluded. ``end_users``: how many its kept requests named."""
 
     account_id: str
     created_at: datetime | None
@@ -214,6 +214,7 @@ class Known:
     population: str | None
     e_value: float | None
     heavy: bool | None
+    end_users: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

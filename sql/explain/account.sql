@@ -26,7 +26,12 @@ select
     findings.last_seen as evidence_to,
     findings.population,
     findings.e_value,
-    findings.heavy
+    findings.heavy,
+    (
+        select count(distinct target_id)
+        from links
+        where source_kind = 'account' and source_id = $account and target_kind = 'end_user'
+    ) as end_users
 from accounts
 left join findings on accounts.account_id = findings.entity_id and findings.dimension = 'account'
 where accounts.account_id = $account;
