@@ -12,6 +12,64 @@ from pipeline.errors import StoreError
 from pipeline.store.connection import explained
 from pipeline.store.migrate import check_version, migrations, stored_version
 
+
+def _of_no_delta(table: str, what: str) -> str:
+    """Rows that a delta brought, of which the log knows nothing."""
+    return f"""
+    select format('{what}, partition {{}}: rows of no delta, at offset {{}}', told.source_partition, told.from_offset)
+    from {table} as told
+    left join partition_state on told.source_partition = partition_state.source_partition
+    left join delta_log
+        on told.source_partition = delta_log.source_partition
+        and told.from_offset = delta_log.from_offset
+        and not delta_log.folded
+    where delta_log.from_offset is null and told.from_offset >= coalesce(partition_state.folded_to, 0)
+    group by told.source_partition, told.from_offset
+    """  # noqa: S608
+
+
+def _kept(column: str, *tables: str) -> str:
+    """The condition that nothing of that time has expired, in any of these tables."""
+    expired = ", ".join(f"'expired {table}'" for table in tables)
+    return (
+        f"{column} > coalesce((select max(value::timestamptz) from meta where key in ({expired})), "  # noqa: S608
+        "timestamptz '1900-01-01 00:00:00+00')"
+    )
+
+
+def _more_than_events(said: str, told: str, table: str) -> str:
+    """Where ``told`` (account_id, window_start, told) has more of something than the account had requests."""
+    return f"""
+    select format('{said}', account_id, window_start, told, coalesce(counted.events, 0))
+    from ({told}) as most
+    left join (
+        select entity_id as account_id,
+            time_bucket(interval '1 hour', window_start, timestamptz '1970-01-01 00:00:00+00') as window_start,
+            sum(events)::bigint as events
+        from (
+            select entity_id, window_start, events from hour where kind = 'account'
+            union all
+            select entity_id, pane as window_start, events from pane_delta where kind = 'account'
+        ) as both_counts
+        group by all
+    ) as counted using (account_id, window_start)
+    where told > coalesce(counted.events, 0) and {_kept("window_start", "hour", table)}
+    """  # noqa: S608
+
+
+def _levels(said: str, kind: str, time: str, finer: str, coarser: str, kept: str) -> str:  # noqa: PLR0917 - a sentence's parts
+    """Where two levels of one count differ, by kind and the coarser level's time."""
+    return f"""
+    select format('{said}', {kind}, {time}, coalesce(fine.events, 0), coalesce(coarse.events, 0))
+    from ({finer}) as fine
+    full join ({coarser}) as coarse using ({kind}, {time})
+    where fine.events is distinct from coarse.events and {kept}
+    """  # noqa: S608
+
+
+_HOUR: Final = "time_bucket(interval '1 hour', {}, timestamptz '1970-01-01 00:00:00+00')"
+_DAY: Final = "time_bucket(interval '24 hours', {}, timestamptz '1970-01-01 00:00:00+00')"
+
 # Each gives a row for everything that is wrong: one column, a sentence.
 _CHECKS: Final = (
     """
@@ -37,100 +95,48 @@ _CHECKS: Final = (
     ) as ordered
     where before > from_offset
     """,
-    """
-    select format('partition {}: rows of no delta, at offset {}', pane_delta.source_partition, pane_delta.from_offset)
-    from pane_delta
-    left join partition_state on pane_delta.source_partition = partition_state.source_partition
-    left join delta_log
-        on pane_delta.source_partition = delta_log.source_partition
-        and pane_delta.from_offset = delta_log.from_offset
-        and not delta_log.folded
-    where delta_log.from_offset is null and pane_delta.from_offset >= coalesce(partition_state.folded_to, 0)
-    group by pane_delta.source_partition, pane_delta.from_offset
-    """,
-    """
-    select format(
-        '{} of {}: {} events by minute, {} by hour',
-        kind, window_start, coalesce(by_minute.events, 0), coalesce(by_hour.events, 0)
-    )
-    from (
-        select kind, time_bucket(interval '1 hour', window_start, timestamptz '1970-01-01 00:00:00+00') as window_start,
-            sum(events)::bigint as events
-        from pane
-        group by all
-    ) as by_minute
-    full join (select kind, window_start, sum(events)::bigint as events from hour group by all) as by_hour
-        using (kind, window_start)
-    where by_minute.events is distinct from by_hour.events
-        and window_start > coalesce(
-            (select max(value::timestamptz) from meta where key in ('expired pane', 'expired hour')),
-            timestamptz '1900-01-01 00:00:00+00'
+    *(
+        _of_no_delta(table, what)
+        for table, what in (
+            ("pane_delta", "panes"),
+            ("distribution_delta", "distributions"),
+            ("loop_delta", "passages"),
         )
-    """,
-    """
-    select format(
-        '{} of {}: {} events by hour, {} by day',
-        kind, window_start, coalesce(by_hour.events, 0), coalesce(by_day.events, 0)
-    )
-    from (
-        select kind,
-            time_bucket(interval '24 hours', window_start, timestamptz '1970-01-01 00:00:00+00') as window_start,
-            sum(events)::bigint as events
-        from hour
-        group by all
-    ) as by_hour
-    full join (select kind, window_start, sum(events)::bigint as events from day group by all) as by_day
-        using (kind, window_start)
-    where by_hour.events is distinct from by_day.events
-        and window_start > coalesce(
-            (select max(value::timestamptz) from meta where key in ('expired hour', 'expired day')),
-            timestamptz '1900-01-01 00:00:00+00'
+    ),
+    *(
+        _levels(
+            f"{{}} of {{}}: {{}} events by {finer_name}, {{}} by {coarser}",
+            "kind",
+            "window_start",
+            f"select kind, {bucket.format('window_start')} as window_start, sum(events)::bigint as events "  # noqa: S608
+            f"from {finer} group by all",
+            f"select kind, window_start, sum(events)::bigint as events from {coarser} group by all",  # noqa: S608
+            _kept("window_start", finer, coarser),
         )
-    """,
-    """
-    select format(
-        'distributions, partition {}: rows of no delta, at offset {}', sums.source_partition, sums.from_offset
-    )
-    from distribution_delta as sums
-    left join partition_state on sums.source_partition = partition_state.source_partition
-    left join delta_log
-        on sums.source_partition = delta_log.source_partition
-        and sums.from_offset = delta_log.from_offset
-        and not delta_log.folded
-    where delta_log.from_offset is null and sums.from_offset >= coalesce(partition_state.folded_to, 0)
-    group by sums.source_partition, sums.from_offset
-    """,
-    """
-    select format(
-        'distribution of {} at {}: {} prompts, {} events',
-        account_id, window_start, prompts, coalesce(counted.events, 0)
-    )
-    from (
-        select account_id, hour as window_start, sum(events)::bigint as prompts
+        for finer, finer_name, coarser, bucket in (("pane", "minute", "hour", _HOUR), ("hour", "hour", "day", _DAY))
+    ),
+    _levels(
+        "links to {} on {}: {} events by hour, {} by day",
+        "target_kind",
+        "day",
+        f"select target_kind, {_DAY.format('hour')} as day, sum(events)::bigint as events "  # noqa: S608
+        "from link_hour group by all",
+        "select target_kind, day, sum(events)::bigint as events from link_day group by all",
+        _kept("day", "link_hour", "link_day"),
+    ),
+    _more_than_events(
+        "distribution of {} at {}: {} prompts, {} events",
+        """
+        select account_id, hour as window_start, sum(events)::bigint as told
         from (
             select account_id, hour, events from distribution_hour
             union all
             select account_id, hour, events from distribution_delta
         ) as both_sums
         group by all
-    ) as summed
-    left join (
-        select entity_id as account_id,
-            time_bucket(interval '1 hour', window_start, timestamptz '1970-01-01 00:00:00+00') as window_start,
-            sum(events)::bigint as events
-        from (
-            select entity_id, window_start, events from hour where kind = 'account'
-            union all
-            select entity_id, pane as window_start, events from pane_delta where kind = 'account'
-        ) as both_counts
-        group by all
-    ) as counted using (account_id, window_start)
-    where prompts > coalesce(counted.events, 0)
-        and window_start > coalesce(
-            (select max(value::timestamptz) from meta where key in ('expired hour', 'expired distribution_hour')),
-            timestamptz '1900-01-01 00:00:00+00'
-        )
-    """,
+        """,
+        "distribution_hour",
+    ),
     """
     select format('distribution of {} at {}: sums that no {} prompts have', account_id, hour, events)
     from (
@@ -140,22 +146,9 @@ _CHECKS: Final = (
     ) as both_sums
     where len(prompt_sum) <> 64 or list_max(list_transform(prompt_sum, lambda one: abs(one))) > 127 * events
     """,
-    """
-    select format('passages, partition {}: rows of no delta, at offset {}', said.source_partition, said.from_offset)
-    from loop_delta as said
-    left join partition_state on said.source_partition = partition_state.source_partition
-    left join delta_log
-        on said.source_partition = delta_log.source_partition
-        and said.from_offset = delta_log.from_offset
-        and not delta_log.folded
-    where delta_log.from_offset is null and said.from_offset >= coalesce(partition_state.folded_to, 0)
-    group by said.source_partition, said.from_offset
-    """,
-    """
-    select format(
-        'passages of {} at {}: one in {} of {} events', account_id, window_start, told, coalesce(counted.events, 0)
-    )
-    from (
+    _more_than_events(
+        "passages of {} at {}: one in {} of {} events",
+        """
         select account_id, window_start, max(events) as told
         from (
             select account_id, hour as window_start, sum(events)::bigint as events
@@ -167,43 +160,9 @@ _CHECKS: Final = (
             group by account_id, hour, output, passage
         ) as by_passage
         group by all
-    ) as most
-    left join (
-        select entity_id as account_id,
-            time_bucket(interval '1 hour', window_start, timestamptz '1970-01-01 00:00:00+00') as window_start,
-            sum(events)::bigint as events
-        from (
-            select entity_id, window_start, events from hour where kind = 'account'
-            union all
-            select entity_id, pane as window_start, events from pane_delta where kind = 'account'
-        ) as both_counts
-        group by all
-    ) as counted using (account_id, window_start)
-    where told > coalesce(counted.events, 0)
-        and window_start > coalesce(
-            (select max(value::timestamptz) from meta where key in ('expired hour', 'expired loop_hour')),
-            timestamptz '1900-01-01 00:00:00+00'
-        )
-    """,
-    """
-    select format(
-        'links to {} on {}: {} events by hour, {} by day',
-        target_kind, day, coalesce(by_hour.events, 0), coalesce(by_day.events, 0)
-    )
-    from (
-        select target_kind, time_bucket(interval '24 hours', hour, timestamptz '1970-01-01 00:00:00+00') as day,
-            sum(events)::bigint as events
-        from link_hour
-        group by all
-    ) as by_hour
-    full join (select target_kind, day, sum(events)::bigint as events from link_day group by all) as by_day
-        using (target_kind, day)
-    where by_hour.events is distinct from by_day.events
-        and day > coalesce(
-            (select max(value::timestamptz) from meta where key in ('expired link_hour', 'expired link_day')),
-            timestamptz '1900-01-01 00:00:00+00'
-        )
-    """,
+        """,
+        "loop_hour",
+    ),
 )
 
 
