@@ -189,8 +189,10 @@ class Detector:
             matches = frame.height
         ended_s = self.clock.monotonic()
         self._late_looked_s[rule.rule_id] = ended_s
-        if ended_s - looked_s >= COSTLY_S:
-            self._costly_until_s[rule.rule_id] = ended_s + (ended_s - looked_s) * (1 / COSTLY_SHARE - 1)
+        # Of several windows at once, after a pause, the next look costs one only.
+        look_s = (ended_s - looked_s) / max(1, len(windows))
+        if look_s >= COSTLY_S:
+            self._costly_until_s[rule.rule_id] = ended_s + look_s * (1 / COSTLY_SHARE - 1)
         self._suspended.pop(rule.rule_id, None)
         write_success(tx, rule.rule_id, until, matches, self.clock.now())
 

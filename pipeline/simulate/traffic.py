@@ -207,9 +207,7 @@ def make_events(
         "sdk": [one[2] for one in clients],
         "system": [system] * count,
         "prompt": sent.prompts,
-        "response": [
-            ("Here is what I found. " * 55)[: min(n * CHARS_PER_TOKEN, MAX_RESPONSE_CHARS)] for n in sent.output_tokens
-        ],
+        "response": [_RESPONSE[: min(n * CHARS_PER_TOKEN, MAX_RESPONSE_CHARS)] for n in sent.output_tokens],
     }
     columns["timestamp"] = pl.select(columns["timestamp"]).to_series()
     return with_outcome(pl.DataFrame(columns, schema=NATIVE), status, split)
