@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 from pydantic import ValidationError
@@ -118,20 +119,42 @@ def _meta(file: Path) -> tuple[RuleMeta | None, list[str]]:
         return None, [f".yml: {'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg']}" for item in items]
 
 
-class _StrictLoader(yaml.SafeLoader):
+if TYPE_CHECKING:
+    _SafeLoader = yaml.SafeLoader
+else:
+    # libyaml's parser where PyYAML was built with it: the cases of the shipped rules take Python's over a second.
+    _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _StrictLoader(_SafeLoader):
     """Refuses aliases (a few lines of them can become gigabytes) and a key given twice."""
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not used in rules")
-        return super().compose_node(parent, index)
+    def construct_document(self, node: yaml.Node) -> Any:
+        _refuse_aliases(node)
+        return super().construct_document(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        twice = {key for key in keys if isinstance(key, str) and keys.count(key) > 1}
+        keys = Counter(key.value for key, _ in node.value if isinstance(key.value, str))
+        twice = [key for key, times in keys.items() if times > 1]
         if twice:
             raise yaml.YAMLError(f"given twice: {', '.join(sorted(twice))}{node.start_mark}")
-        return super().construct_mapping(node, deep)
+        parsed: dict[Any, Any] = super().construct_mapping(node, deep)
+        return parsed
+
+
+def _refuse_aliases(root: yaml.Node) -> None:
+    """An alias is the node that it names, met a second time: nothing is walked twice, whatever it would become."""
+    met: set[int] = set()
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in met:
+            raise yaml.YAMLError(f"aliases (*name) are not used in rules{node.start_mark}")
+        met.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            waiting += (part for pair in node.value for part in pair)
 
 
 def override(rule: Rule, values: Mapping[str, float]) -> Rule:
