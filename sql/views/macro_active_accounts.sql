@@ -6,21 +6,23 @@ create or replace macro active_accounts(window_begin, window_end) as table
     counted as (
         -- Every event has a model: these are the totals.
         select
-            links.source_id as account_id,
-            sum(links.events) as events,
-            min(links.first_seen) as first_seen,
-            any_value(accounts.created_at) as created_at,
-            any_value(accounts.organisation) as organisation,
-            any_value(accounts.payment_hash) as payment_hash,
-            any_value(accounts.email_domain) as email_domain
-        from links
-        left join accounts on links.source_id = accounts.account_id
-        where
-            links.hour >= date_trunc('hour', window_begin::timestamptz)
-            and links.hour < window_end::timestamptz
-            and links.source_kind = 'account'
-            and links.target_kind = 'model'
-        group by links.source_id
+            source_id as account_id,
+            sum(events)::bigint as events,
+            min(first_seen) as first_seen
+        from link_rows(window_begin, window_end)
+        where target_kind = 'model'
+        group by source_id
+    ),
+
+    known as (
+        select
+            counted.*,
+            account_fact.created_at,
+            account_fact.organisation,
+            account_fact.payment_hash,
+            account_fact.email_domain
+        from counted
+        left join account_fact on counted.account_id = account_fact.account_id
     )
 
     select
@@ -41,4 +43,4 @@ create or replace macro active_accounts(window_begin, window_end) as table
             ),
             'account:' || account_id
         ) as customer
-    from counted;
+    from known;
