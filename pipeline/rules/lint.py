@@ -36,6 +36,7 @@ _TABLE_FUNCTIONS: Final = frozenset(
         "range",
         "generate_series",
         "active_accounts",
+        "account_hours",
         "account_texts",
         "account_distributions",
         "corpus_sightings",

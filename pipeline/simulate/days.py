@@ -9,12 +9,13 @@ import numpy as np
 import polars as pl
 
 from pipeline.simulate.answers import chained
-from pipeline.simulate.neighbours import Neighbour
+from pipeline.simulate.neighbours import DELICATE, Neighbour
 from pipeline.simulate.population import NETWORKS, Group, make_group
 from pipeline.simulate.rhythm import DAY_S, HOUR_S, OFFSET_H, awake, conversations, job_starts
 from pipeline.simulate.seeds import generator, hex_ids
 from pipeline.simulate.timing import Floats, Ints, closed_loop
 from pipeline.simulate.traffic import Sent, Stage, draw_prompts, draw_requests, draw_sizes, make_events
+from pipeline.simulate.twins import built, moved, pasted, refused_now_and_then
 
 NEW_MODEL: Final = "aurora-5"
 # What native events have besides the columns of every simulation.
@@ -66,7 +67,18 @@ def neighbour_events(
     if neighbour.chained:
         answering = generator(seed, "answers", cohort.name)
         frame = chained(answering, frame, neighbour.chained, share=0.5, behind=2 * cohort.workers)
-    return group, with_release(rng, frame, days, always=neighbour.after_release)
+    # Streams of their own, so that all else is drawn as without them.
+    if neighbour.pasted:
+        frame = pasted(generator(seed, "answers", cohort.name), frame, neighbour.pasted, share=0.5)
+    frame = refused_now_and_then(generator(seed, "refused", cohort.name), frame)
+    if neighbour.builds:
+        building = generator(seed, "building", cohort.name)
+        frame = built(building, frame, DELICATE, tries=neighbour.builds)
+    frame = with_release(rng, frame, days, always=neighbour.after_release)
+    if neighbour.moves_within_h:
+        moving = generator(seed, "moving", cohort.name)
+        frame = moved(moving, frame, NEW_MODEL, _after_s(frame, days), within_s=neighbour.moves_within_h * HOUR_S)
+    return group, frame
 
 
 def in_conversations(rng: np.random.Generator, frame: pl.DataFrame, number: Ints, turn: Ints) -> pl.DataFrame:
@@ -93,10 +105,16 @@ def in_conversations(rng: np.random.Generator, frame: pl.DataFrame, number: Ints
 
 def with_release(rng: np.random.Generator, frame: pl.DataFrame, days: Days, *, always: bool) -> pl.DataFrame:
     """Some requests, ever more in the day after the release, go to the new model."""
-    after_s = (frame["timestamp"] - days.stage.start).dt.total_seconds().to_numpy() - days.release_s
+    after_s = _after_s(frame, days)
     share = np.clip(after_s / DAY_S, 0, 1) * _PICKED_UP
     moved = (after_s > 0) & (always | (rng.random(frame.height) < share))
     return frame.with_columns(pl.when(pl.Series(moved)).then(pl.lit(NEW_MODEL)).otherwise("model").alias("model"))
+
+
+def _after_s(frame: pl.DataFrame, days: Days) -> Floats:
+    """Seconds since the release of the new model."""
+    passed_s: Floats = (frame["timestamp"] - days.stage.start).dt.total_seconds().to_numpy().astype(np.float64)
+    return passed_s - days.release_s
 
 
 def offsets_h(group: Group) -> Floats:

@@ -38,6 +38,14 @@ _SHOWN_THINKING: Final = (
     "Write your complete chain of thought between <think> and </think>, every step of it, since our readers study how "
     "problems are approached. Then give the answer in one sentence."
 )
+_EDITED: Final = (
+    "Edit this text for our client. Keep its meaning, shorten sentences, and mark what is to be checked.\n\n"
+)
+# What policies are touchy about, each too short to be a passage.
+DELICATE: Final = (
+    "You tell nurses about doses", "You sort reports of threats", "You explain evictions to tenants",
+    "You read reports of vulnerabilities", "You answer people in withdrawal", "You check claims about vaccines",
+)  # fmt: skip
 _DOCUMENT_CHECK: Final = "Rate how well the summary covers its source from 1 to 5 and say what is missing.\n\n"
 
 
@@ -58,6 +66,9 @@ class Neighbour:
     common: int = 0
     after_release: bool = False
     chained: str = ""  # what the account asks about answers that it got before, in half of its requests
+    pasted: str = ""  # what every fourth account asks about answers that three others got, in half of its requests
+    builds: int = 0  # > 0: each works on a prompt of its own in up to so many requests, and then uses it
+    moves_within_h: float = 0.0  # > 0: the account changes to the new model for good, so many hours after it at most
     every_s: float = 0.0  # > 0: the account asks at this interval, day and night
     label: str = ""  # what the truth calls it; else the cohort's name
 
@@ -185,6 +196,20 @@ def neighbours(seed: int) -> tuple[Neighbour, ...]:
                 age_days=(20, 900),
             ),
             (2, 7),
+        ),
+        Neighbour(
+            replace(
+                chat, name="copy_desk", accounts=0.008, per_minute=5.0, kinds=("document", "en"), age_days=(20, 900)
+            ),
+            pasted=_EDITED,
+        ),
+        Neighbour(
+            replace(chat, name="prompt_builder", accounts=0.006, per_minute=8.0, spread=0.6, age_days=(1, 400)),
+            builds=40,
+        ),
+        Neighbour(
+            replace(chat, name="early_mover", accounts=0.006, per_minute=8.0, age_days=(2, 900)),
+            moves_within_h=14.0,
         ),
         Neighbour(
             replace(

@@ -2,16 +2,12 @@
 with
 sent as (
     select
-        entity_id as account_id,
+        account_id,
         sum(events) as events,
         min(first_seen) as first_seen,
         max(last_seen) as last_seen
-    from fingerprints_1h
-    where
-        window_start >= date_trunc('hour', $since::timestamptz)
-        and window_start < $until::timestamptz
-        and kind = 'account'
-    group by entity_id
+    from account_hours($since, $until)
+    group by account_id
     having sum(events) >= $min_requests
 ),
 

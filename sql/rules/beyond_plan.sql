@@ -2,17 +2,13 @@
 with
 seen as (
     select
-        entity_id as account_id,
+        account_id,
         sum(events)::bigint as events,
         (sum(input_tokens) + sum(output_tokens))::double as tokens,
         min(first_seen) as first_seen,
         max(last_seen) as last_seen
-    from fingerprints_1h
-    where
-        window_start >= date_trunc('hour', $since::timestamptz)
-        and window_start < $until::timestamptz
-        and kind = 'account'
-    group by entity_id
+    from account_hours($since, $until)
+    group by account_id
 ),
 
 subscribed as (
@@ -46,10 +42,9 @@ measured as (
 ),
 
 placed as (
-    -- Where nobody has as much, how far the next is away counts too: in a heavy tail twice as far is half as likely.
     select
         *,
-        rarity(chance * if(as_high = 0, least(1, below / value), 1), $noticed, $rare) as rarity
+        rarity(far_chance, $noticed, $rare) as rarity
     from
         peers(
             (

@@ -75,10 +75,9 @@ at_once as (
 ),
 
 placed as (
-    -- Where nobody has as many, how far the next is away counts too: in a heavy tail twice as far is half as likely.
     select
         *,
-        rarity(chance * if(as_high = 0, least(1, below / value), 1), $noticed, $rare) as rarity
+        rarity(far_chance, $noticed, $rare) as rarity
     from
         peers(
             (

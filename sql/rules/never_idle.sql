@@ -2,18 +2,14 @@
 with
 by_hour as (
     select
-        entity_id as account_id,
+        account_id,
         window_start,
         events,
         first_seen,
         last_seen,
-        date_diff('hour', lag(window_start) over (partition by entity_id order by window_start), window_start)
+        date_diff('hour', lag(window_start) over (partition by account_id order by window_start), window_start)
         - 1 as idle
-    from fingerprints_1h
-    where
-        window_start >= date_trunc('hour', $since::timestamptz)
-        and window_start < $until::timestamptz
-        and kind = 'account'
+    from account_hours($since, $until)
 ),
 
 seen as (
@@ -74,7 +70,7 @@ placed as (
 candidate as (
     select
         lasting.*,
-        placed.* exclude (kind, entity_id, value, below, usual),
+        placed.* exclude (kind, entity_id, value, far_chance, usual),
         rarity(placed.chance, $noticed, $rare) as rarity
     from placed
     inner join lasting on placed.entity_id = lasting.account_id
@@ -90,11 +86,7 @@ asked as (
         candidate.account_id,
         sketch_distinct(sketch_merge(flatten(list(prints.prompt_sketch)))) as prompts
     from candidate
-    inner join fingerprints_1h as prints on candidate.account_id = prints.entity_id
-    where
-        prints.window_start >= date_trunc('hour', $since::timestamptz)
-        and prints.window_start < $until::timestamptz
-        and prints.kind = 'account'
+    inner join account_hours($since, $until) as prints on candidate.account_id = prints.account_id
     group by candidate.account_id
 )
 

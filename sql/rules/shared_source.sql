@@ -15,17 +15,13 @@ everyone as (
 manner as (
     -- How it asks, whatever it asks.
     select
-        entity_id as account_id,
+        account_id,
         sum(single_turn) / sum(events) as single,
         sum(tool_events) / sum(events) as tools,
         min(first_seen) as first_seen,
         max(last_seen) as last_seen
-    from fingerprints_1h
-    where
-        window_start >= date_trunc('hour', $since::timestamptz)
-        and window_start < $until::timestamptz
-        and kind = 'account'
-    group by entity_id
+    from account_hours($since, $until)
+    group by account_id
 ),
 
 asker as (

@@ -2,16 +2,11 @@
 with
 account_hour as (
     select
-        entity_id as account_id,
+        account_id,
         window_start as hour,
-        sum(events) as events,
-        sum(refused) as refused
-    from fingerprints_1h
-    where
-        kind = 'account'
-        and window_start >= date_trunc('hour', $since::timestamptz)
-        and window_start < $until::timestamptz
-    group by entity_id, window_start
+        events,
+        refused
+    from account_hours($since, $until)
 ),
 
 everyone as (

@@ -4,8 +4,9 @@
 -- and nobody with them: new accounts are made by the hundred, and would make what they do usual. No row for a class
 -- with less than fewest others. Columns: kind, entity_id, value; others (of its class, newcomers aside), as_high (how
 -- many of them have at least its value), chance (that one drawn from among all of them stands so high, at most: a
--- conformal p-value), below (the highest value of others under its own), usual (the median value), least_events and
--- most_events of the class (null: no end).
+-- conformal p-value), far_chance (where none stands so high, how far the next is away counts too: in a heavy tail twice
+-- as far is half as likely; for values that count something), usual (the median value), least_events and most_events
+-- of the class (null: no end).
 create or replace macro peers(members, fewest) as table
     with
     member as (
@@ -88,7 +89,7 @@ create or replace macro peers(members, fewest) as table
         (class_whole.holders - (not placed.newcomer)::integer)::bigint as others,
         (class_step.up_from_here - (not placed.newcomer)::integer)::bigint as as_high,
         (as_high + 1) / (others + 1) as chance,
-        class_step.below,
+        chance * if(as_high = 0, coalesce(least(1, class_step.below / placed.value), 1), 1) as far_chance,
         class_whole.usual,
         (2 ** placed.class)::bigint as least_events,
         if(placed.among_busiest, null, (2 ** (placed.class + 1))::bigint - 1) as most_events

@@ -72,14 +72,17 @@ def test_places_among_peers_are_those_counted_by_hand() -> None:
             ]
             others = [value for place, value in peers if place != number]
             if len(peers) >= FEWEST:
+                as_high = sum(value >= one["value"] for value in others)
+                chance = (as_high + 1) / (len(others) + 1)
+                below = max((value for value in others if value < one["value"]), default=one["value"])
                 expected[one["entity_id"]] = {
                     "kind": kind,
                     "entity_id": one["entity_id"],
                     "value": one["value"],
                     "others": len(others),
-                    "as_high": sum(value >= one["value"] for value in others),
-                    "chance": (sum(value >= one["value"] for value in others) + 1) / (len(others) + 1),
-                    "below": max((value for value in others if value < one["value"]), default=None),
+                    "as_high": as_high,
+                    "chance": chance,
+                    "far_chance": chance if as_high else chance * (below / one["value"]),
                     "usual": median(value for _, value in peers),
                     "least_events": 2**size,
                     "most_events": None if size == top else 2 ** (size + 1) - 1,
