@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +48,13 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
         Path | None, typer.Option(metavar="FILE", help="Facts about its accounts, as `accounts import` takes.")
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Judge other detectors on the same traffic.")] = True,
+    every: Annotated[
+        int | None, typer.Option("--every", min=1, max=24, help="Hours of event time between looks; else 2.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep worlds there as they end, and do not run those again that it has."),
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, max=2, help="Worlds at a time, about 1.8 GB each.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="Two small worlds, to see that nothing fell apart.")] = False,
     out: Annotated[
@@ -77,7 +85,7 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
         prompts=prompts,
         traces=traces,
         baselines=baselines and whole.baselines,
-        step=whole.step,
+        step=timedelta(hours=every) if every else whole.step,
     )
 
     worlds = what.runs
@@ -86,9 +94,10 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
         typer.echo(f"{done} of {worlds} worlds: {_in_short(score)}", err=True)
 
     if benign:
-        if len(what.knowledge) > 1 or what.knowledge[0] != "full" or accounts or prompts or traces:
+        if len(what.knowledge) > 1 or what.knowledge[0] != "full" or accounts or prompts or traces or every or resume:
             raise UsageError(
-                "--benign takes your traffic as it is", next_step="leave --knowledge, --accounts, --prompts, --traces"
+                "--benign takes your traffic as it is",
+                next_step="leave --knowledge, --accounts, --prompts, --traces, --every, --resume",
             )
         from pipeline.evaluate.own import evaluate_own, planting  # noqa: PLC0415
 
@@ -99,7 +108,7 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
     elif facts is not None:
         raise UsageError("--facts are about the accounts of --benign", next_step="add --benign FILE")
     else:
-        result = run(what, chosen, processes=processes, progress=tell)
+        result = run(what, chosen, processes=processes, progress=tell, resume=resume)
     written = SystemClock().now()
     if out is not None:
         form = {".html": "html", ".htm": "html", ".json": "json"}.get(out.suffix, "text")

@@ -23,6 +23,7 @@ from pipeline.clock import ManualClock
 from pipeline.config import LogSettings, Settings
 from pipeline.errors import UsageError
 from pipeline.evaluate.baselines import BASELINES, SEEN, compare, judged
+from pipeline.evaluate.kept import kept_in
 from pipeline.evaluate.knowledge import LEVELS, Knowledge, at_level
 from pipeline.evaluate.score import OURS, Found, RunScore, score
 from pipeline.evaluate.summary import Evaluation, summarise
@@ -76,7 +77,12 @@ class Plan:
 
 
 def evaluate(
-    what: Plan, settings: Settings, *, processes: int = 1, progress: Callable[[int, RunScore], None] | None = None
+    what: Plan,
+    settings: Settings,
+    *,
+    processes: int = 1,
+    progress: Callable[[int, RunScore], None] | None = None,
+    resume: Path | None = None,
 ) -> Evaluation:
     """Run all of ``what``; the result does not depend on how many worlds are run at a time.
 
@@ -85,25 +91,36 @@ def evaluate(
         settings: as ``analyze`` takes them: rules, threshold.
         processes: worlds at a time, at most MOST_PROCESSES: each holds its traffic in memory, about 1.8 GB.
         progress: called after each run with how many are done.
+        resume: a file to keep worlds in as they end; those that it has already are not run again.
+
+    Raises:
+        UsageError: the file to resume from is none.
     """
-    worlds = [(name, seed) for name in what.scenarios for seed in what.seeds]
-    scores: list[RunScore] = []
-    for run in _runs(what, settings, worlds, min(processes, MOST_PROCESSES, len(worlds))):
-        scores.append(run)
+    # All shapes of a seed before the next seed: whatever is there when it is stopped can be read.
+    worlds = [(name, seed) for seed in what.seeds for name in what.scenarios]
+    kept = kept_in(resume, what, settings) if resume else None
+    there = {} if kept is None else {world: kept.of_world(*world, what.knowledge) for world in worlds}
+    scores = {world: runs for world, runs in there.items() if runs}
+    left = [world for world in worlds if world not in scores]
+    for world, runs in zip(left, _runs(what, settings, left, min(processes, MOST_PROCESSES, len(left))), strict=True):
+        if kept is not None:
+            kept.add(runs)
+        scores[world] = runs
         if progress is not None:
-            progress(len(scores), run)
-    return summarise(scores)
+            for run in runs:
+                progress(sum(map(len, scores.values())), run)
+    return summarise([run for name in what.scenarios for seed in what.seeds for run in scores[name, seed]])
 
 
-def _runs(what: Plan, settings: Settings, worlds: Sequence[tuple[str, int]], processes: int) -> Iterator[RunScore]:
+def _runs(
+    what: Plan, settings: Settings, worlds: Sequence[tuple[str, int]], processes: int
+) -> Iterator[list[RunScore]]:
     if processes <= 1:
-        for world in worlds:
-            yield from _world(what, settings, world)
+        yield from map(partial(_world, what, settings), worlds)
         return
     # Spawned: Polars' threads do not survive a fork.
     with ProcessPoolExecutor(processes, get_context("spawn"), quiet, (settings.log,)) as pool:
-        for runs in pool.map(partial(_world, what, settings), worlds):
-            yield from runs
+        yield from pool.map(partial(_world, what, settings), worlds)
 
 
 def quiet(chosen: LogSettings) -> None:
