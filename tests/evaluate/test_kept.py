@@ -19,9 +19,7 @@ PLAN = Plan(("quiet",), (1, 2), accounts=40, baselines=False, step=timedelta(day
 
 def run_score(seed: int) -> RunScore:
     campaign = CampaignScore("relay-1", 1, 1, True, 1.0, 400, None)
-    return RunScore(
-        "quiet", "full", seed, (campaign,), {"chat": 80}, {"chat": 1}, 2, 1, {"chat": 0.4}, {"x": {"y": 0.5}}
-    )
+    return RunScore("quiet", "full", seed, (campaign,), {"chat": 80}, {"chat": 1}, 2, 1, {"chat": 0.4})
 
 
 def test_worlds_that_ended_are_not_run_again(tmp_path: Path) -> None:
