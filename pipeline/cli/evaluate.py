@@ -58,7 +58,7 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
     processes: Annotated[int, typer.Option(min=1, max=2, help="Worlds at a time, about 1.8 GB each.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="Two small worlds, to see that nothing fell apart.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write there: .html, .json, else text.")
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write there: .html, .json, .md, else text.")
     ] = None,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
@@ -111,7 +111,7 @@ def evaluate(  # noqa: PLR0917 - typer takes options by name
         result = run(what, chosen, processes=processes, progress=tell, resume=resume)
     written = SystemClock().now()
     if out is not None:
-        form = {".html": "html", ".htm": "html", ".json": "json"}.get(out.suffix, "text")
+        form = {".html": "html", ".htm": "html", ".json": "json", ".md": "markdown"}.get(out.suffix, "text")
         out.write_bytes(render(result, form, written_at=written))  # type: ignore[arg-type]
     if out is None or as_json:
         sys.stdout.buffer.write(render(result, "json" if as_json else "text", written_at=written))

@@ -201,6 +201,18 @@ def test_the_page_shows_tables_and_the_curve_and_loads_nothing() -> None:
     assert "src=" not in page
 
 
+def test_a_name_ends_no_cell_of_the_page_in_markdown() -> None:
+    runs = [run(name, 1, ours=1.0, **{"<their|s>": 0.5}) for name in ("grading", "grad|ing")]
+    page = render(summarise(runs), "markdown", written_at=START).decode()
+    tables = [part.splitlines() for part in page.split("\n\n") if part.startswith("|")]
+    assert len(tables) == 4
+    for lines in tables:
+        cells = {line.replace("\\|", "").count("|") for line in lines}
+        assert len(cells) == 1, lines
+    assert "&lt;their\\|s&gt;" in page
+    assert "<their" not in page
+
+
 def test_own_account_days_count_once() -> None:
     alone = RunScore("nothing", "full", 0, (), {"your accounts": 100}, {}, 0, 0)
     result = summarise_own([alone, run("grading", 1, ours=1.0), run("grading", 2, ours=1.0)])

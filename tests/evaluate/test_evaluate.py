@@ -180,10 +180,11 @@ def test_small_worlds_hold_their_floors(small: Evaluation) -> None:
 
 
 def test_reports_say_the_same_in_each_form(small: Evaluation) -> None:
-    text, page, data = (render(small, form, written_at=START) for form in ("text", "html", "json"))
+    text, page, data, table = (render(small, form, written_at=START) for form in ("text", "html", "json", "markdown"))
     assert text.count(b"\n") == len(small.rows["full"])
     assert b"(1) fixed_prompt: members named" in text
     assert b"(1) fixed_prompt: members named" in page
     assert b"src=" not in page
     assert b"://" not in page
     assert b'"fixed_prompt-1"' in data
+    assert b"| (1) fixed_prompt: members named | 100.0 % " in table
