@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pipeline import logs
@@ -27,6 +27,7 @@ from pipeline.store import active_hours
 LATE_EVERY_S: Final = 15.0  # how often late data may make a rule look again before its next turn
 COSTLY_S: Final = 1.0  # a look that takes longer is costly
 COSTLY_SHARE: Final = 0.05  # of the time that looks of a costly rule may take
+PASS_S: Final = 4.0  # after which a pass of a stream begins no further rule: whatever is left is due in the next one
 _BACKOFF_S: Final = (60.0, 300.0, 900.0, 3600.0)
 
 _log = logs.get("detect")
@@ -62,8 +63,9 @@ class Detector:
     """Runs rules behind the watermark. How far each has looked is in the store, in the transaction of its result.
 
     One owner, one thread. In memory is only what may be forgotten: which rules rest after a failure or a costly look.
-    ``paced`` is for a stream that goes on meanwhile: a rule whose looks are costly looks less often. What it finds in
-    a window that has closed does not depend on that.
+    ``paced`` is for a stream that goes on meanwhile: a rule whose looks are costly looks less often, and a pass ends
+    when it has taken long, with whoever has waited longest first in the next. What a rule finds in a window that has
+    closed does not depend on that.
     """
 
     settings: Settings
@@ -110,10 +112,13 @@ class Detector:
         done: dict[str, list[Window]] = {}
         failed: dict[str, str] = {}
         touched: set[str] = set(judge)
-        for rule in self.rules:
+        begun_s = self.clock.monotonic()
+        for rule in sorted(self.rules, key=lambda one: _waiting_since(states, one)):
             state = states.get(rule.rule_id, RuleState())
-            changed = self._changed(tx, rule.rule_id, state, changed_since)
-            if self._pauses(rule.rule_id):
+            late = self.paced and bool(done) and self.clock.monotonic() - begun_s >= PASS_S
+            waits = late or self._pauses(rule.rule_id)
+            changed = self._changed(tx, rule.rule_id, state, changed_since, waits=waits)
+            if waits:
                 continue
             ahead = state.evaluated_until is None or watermark - state.evaluated_until >= rule.meta.every
             if not ahead and changed is None:
@@ -196,7 +201,9 @@ class Detector:
         self._suspended.pop(rule.rule_id, None)
         write_success(tx, rule.rule_id, until, matches, self.clock.now())
 
-    def _changed(self, tx: Tx, rule_id: str, state: RuleState, changed_since: datetime | None) -> datetime | None:
+    def _changed(
+        self, tx: Tx, rule_id: str, state: RuleState, changed_since: datetime | None, *, waits: bool
+    ) -> datetime | None:
         """Since when the rule must look again; late data waits for its turn, and is remembered in the store."""
         if state.evaluated_until is None:
             return None
@@ -206,7 +213,7 @@ class Detector:
         if changed is None:
             return None
         waited = self.clock.monotonic() - self._late_looked_s.get(rule_id, -LATE_EVERY_S)
-        if waited >= LATE_EVERY_S and not self._pauses(rule_id):
+        if waited >= LATE_EVERY_S and not waits:
             return changed
         if changed != state.dirty_since:
             mark_dirty(tx, rule_id, changed)
@@ -228,6 +235,11 @@ class Detector:
             stored = states.get(rule_id, RuleState())
             if stored.failures != item.failures:
                 write_failure(tx, rule_id, item.failures, item.reason, self.clock.now())
+
+
+def _waiting_since(states: Mapping[str, RuleState], rule: Rule) -> tuple[datetime, str]:
+    done = states.get(rule.rule_id, RuleState()).evaluated_until
+    return done or datetime.min.replace(tzinfo=UTC), rule.rule_id
 
 
 def _found(tx: Tx) -> set[str]:

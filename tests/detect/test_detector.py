@@ -14,7 +14,7 @@ from pipeline.alerts import update_alerts
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.detect import DetectionResult, Detector
-from pipeline.detect.detector import COSTLY_SHARE
+from pipeline.detect.detector import COSTLY_SHARE, PASS_S
 from pipeline.metrics import Metrics
 from pipeline.rules import RuleAbortedError, RuleSet, load_rules
 from pipeline.rules.run import evaluate
@@ -137,6 +137,34 @@ def test_a_costly_rule_looks_less_often_and_finds_the_same(full: Tx, monkeypatch
     clock.advance(2)
     assert inspector.run(tx, watermark=END).windows
     assert signals(tx).drop("reason").equals(signals(full).filter(pl.col("rule_id") == "shared_prompt").drop("reason"))
+
+
+def test_a_pass_that_has_taken_long_leaves_the_rest_to_the_next_one(full: Tx, monkeypatch: pytest.MonkeyPatch) -> None:
+    events, facts = world()
+    clock, order = ManualClock(END), list[str]()
+
+    def slow(*asked: Any) -> pl.DataFrame:
+        order.append(asked[1].rule_id)
+        clock.advance(PASS_S / 2 + 0.1)
+        return evaluate(*asked)
+
+    monkeypatch.setattr("pipeline.detect.detector.evaluate", slow)
+    names = sorted(rule.rule_id for rule in RULES if rule.meta.window >= timedelta(hours=24))
+    rules = RuleSet({name: RULES.rules[name] for name in names})
+    tx = Tx()
+    tx.add(events, facts)
+    inspector, passes = Detector(SETTINGS, rules, clock, Metrics(), paced=True), list[set[str]]()
+    while looked := inspector.run(tx, watermark=END).windows:
+        passes.append(set(looked))
+        clock.advance(3600)
+    # Two looks a pass, or one rule with more of them; each rule once, though the first ones stand first in each pass.
+    looked_at = list(dict.fromkeys(order))
+    assert looked_at == sorted(looked_at)
+    assert [name for looked in passes for name in sorted(looked)] == looked_at
+    assert len(looked_at) > 4
+    assert {len(looked) for looked in passes} <= {1, 2}
+    both = (signals(one).filter(pl.col("rule_id").is_in(names)).drop("reason") for one in (tx, full))
+    assert next(both).equals(next(both))
 
 
 def test_late_data_that_comes_while_a_rule_rests_is_looked_at_afterwards(full: Tx) -> None:
