@@ -32,7 +32,7 @@ test: $(STAMP) ## every check: format, lint, types, SQL lint, all tests
 
 .PHONY: unit
 unit: $(STAMP) ## the tests that start no broker
-	$(BIN)/python -m pytest -n 2 -m "not (broker or kafka or chaos or docs)"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not (broker or kafka or chaos or docs)"
 
 .PHONY: chaos
 chaos: $(STAMP) ## SIGKILL at random, KILLS times (50), over Apache Kafka; SEED repeats a run

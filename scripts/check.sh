@@ -26,5 +26,5 @@ fi
 
 # Processes and brokers of two tests at a time would fight for the cores, so what starts them runs alone.
 heavy="broker or kafka or chaos or docs"
-step "$bin/python" -m pytest --quiet -n 2 -m "not ($heavy)"
+step "$bin/python" -m pytest --quiet -n 2 --dist loadgroup -m "not ($heavy)"
 step "$bin/python" -m pytest --quiet -m "$heavy"
