@@ -91,7 +91,6 @@ heard as (
         judged.network,
         judged.asking,
         judged.log_odds,
-        max(judged.log_odds) over (partition by member.account_id) as best,
         if(
             member.kind = 'fragment',
             'passage of eight words or more',
@@ -102,11 +101,53 @@ heard as (
     where 1 / (1 + exp(-judged.log_odds)) >= $min_strength
 ),
 
+carried as (
+    -- What a pool works on has phrases that others use too. Of a crowd nearly all of whom mainly say something else,
+    -- the few who never say that are not of it.
+    select
+        said.kind,
+        said.thing_id,
+        mainly.kind as main_kind,
+        mainly.thing_id as main_id
+    from heard as said
+    inner join heard as mainly
+        on
+            said.account_id = mainly.account_id
+            and (said.kind <> mainly.kind or said.thing_id <> mainly.thing_id)
+    group by said.kind, said.thing_id, mainly.kind, mainly.thing_id
+    having
+        count(*) >= $carried * any_value(said.accounts)
+        and any_value(said.accounts) - count(*) < $min_accounts
+        and sum(mainly.events) >= $mainly * sum(said.events)
+),
+
+aside as (
+    select
+        heard.kind,
+        heard.thing_id,
+        heard.account_id
+    from heard
+    inner join carried on heard.kind = carried.kind and heard.thing_id = carried.thing_id
+    left join heard as own
+        on
+            heard.account_id = own.account_id
+            and carried.main_kind = own.kind
+            and carried.main_id = own.thing_id
+    group by heard.kind, heard.thing_id, heard.account_id
+    having count(own.account_id) = 0
+),
+
 spoken as (
     -- A prompt and the fragments of its passages have nearly the same accounts and tell nearly as much. An account
     -- speaks through few of them, always the same: the smallest, not those that happen to tell most just now.
     select *
-    from heard
+    from (
+        select
+            *,
+            max(log_odds) over (partition by account_id) as best
+        from heard
+        where (kind, thing_id, account_id) not in (select (kind, thing_id, account_id) from aside)
+    ) as left_over
     where log_odds >= best - 0.3
     qualify row_number() over (partition by account_id order by kind desc, thing_id asc) <= $spoken
 )

@@ -20,6 +20,10 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "what is asked for does not matter": ("$asking * asking,", "0 * $asking * asking,"),
         "what a launch explains is not limited": ("            $explained,\n", "            $explained + 100,\n"),
         "a handful of requests counts like many": ("events / (events + 0.1) / (1", "1.2 / (1"),
+        "who quotes what a pool quotes is of it": (
+            "$carried * any_value(said.accounts)",
+            "9 * $carried * any_value(said.accounts)",
+        ),
     },
     "asks_for_reasoning": {
         "a handful counts like hundreds": ("* (1 - exp(-told / $scale))", "* (1 - exp(-$scale))"),
