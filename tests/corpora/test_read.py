@@ -83,7 +83,7 @@ def test_reading_is_streamed(tmp_path: Path) -> None:
         ("a.txt", b"x" * (MAX_ITEM_CHARS + 1), "has 1000001 characters", "split it"),
         ("a.txt", b"x" * (6 * MAX_ITEM_CHARS), "longer than 4000000 bytes", "a line is an item"),
         ("a.jsonl.gz", b"no gzip at all, really", "cannot be read", "what its name says"),
-        ("a.jsonl.gz", gzip.compress(b'{"prompt":"x"}\n' * 9000)[:60], "cannot be read", "whole"),
+        ("a.jsonl.gz", gzip.compress(b'{"prompt":"x"}\n' * 9000, mtime=0)[:60], "cannot be read", "whole"),
         ("a.parquet", b"PAR1", "is not read", ".jsonl"),
     ],
 )

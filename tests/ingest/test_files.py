@@ -33,10 +33,10 @@ def read(*paths: Path, chunk_bytes: int = 2000) -> pl.DataFrame:
         ("a.jsonl", TEXT[:-1]),
         ("a.json", TEXT),
         ("a.log", TEXT),
-        ("a.jsonl.gz", gzip.compress(TEXT)),
+        ("a.jsonl.gz", gzip.compress(TEXT, mtime=0)),
         ("a.ndjson.zst", zstandard.compress(TEXT)),
         ("a.json", b"[" + b",".join(LINES) + b"]"),
-        ("a.json.gz", gzip.compress(b" [\n" + b",\n".join(LINES) + b"]\n")),
+        ("a.json.gz", gzip.compress(b" [\n" + b",\n".join(LINES) + b"]\n", mtime=0)),
     ],
 )
 def test_a_document_a_message(tmp_path: Path, name: str, content: bytes) -> None:
