@@ -9,31 +9,72 @@ account_hour as (
     from account_hours($since, $until)
 ),
 
-everyone as (
-    select sum(refused) / sum(events) as refused_share
+needed as (
+    -- The share of what it tried that was refused of who tried variants: far more than of anybody.
+    select greatest($min_refused_share, $times_usual * sum(refused) / sum(events)) as refused_share
     from account_hour
 ),
 
 refused_account as (
-    select account_id
+    select distinct account_id
     from account_hour
-    group by account_id
-    having sum(refused) > 0
+    where refused > 0
+),
+
+candidate as (
+    -- Who had been refused so large a part by some hour: few accounts, where anybody is refused now and then.
+    select distinct account_id
+    from (
+        select
+            account_hour.account_id,
+            sum(account_hour.events) over upto as events,
+            sum(account_hour.refused) over upto as refused
+        from account_hour
+        inner join refused_account on account_hour.account_id = refused_account.account_id
+        window upto as (partition by account_hour.account_id order by account_hour.hour)
+    ) as by_hour
+    cross join needed
+    where refused >= needed.refused_share * events
+),
+
+full_hour as (
+    select
+        source_id,
+        hour
+    from link_rows($since, $until)
+    where target_kind = 'fragment'
+    group by source_id, hour
+    having count(*) > 64
+),
+
+cut as (
+    -- Of an account's hour the smallest fragments count, as in account_texts: it does not matter how events were split.
+    select
+        fragments.source_id,
+        fragments.hour,
+        list_sort(list(distinct fragments.target_id))[64] as last_kept
+    from link_rows($since, $until) as fragments
+    inner join full_hour on fragments.source_id = full_hour.source_id and fragments.hour = full_hour.hour
+    where fragments.target_kind = 'fragment'
+    group by fragments.source_id, fragments.hour
 ),
 
 said as (
-    -- What accounts said that were refused something.
     select
-        source_id as account_id,
-        target_kind as kind,
-        target_id as thing_id,
-        hour,
-        sum(events) as events
-    from link_rows($since, $until)
+        rows_of.source_id as account_id,
+        rows_of.target_kind as kind,
+        rows_of.target_id as thing_id,
+        rows_of.hour,
+        sum(rows_of.events) as events,
+        min(rows_of.first_seen) as first_seen,
+        max(rows_of.last_seen) as last_seen
+    from link_rows($since, $until) as rows_of
+    inner join candidate on rows_of.source_id = candidate.account_id
+    left join cut on rows_of.source_id = cut.source_id and rows_of.hour = cut.hour
     where
-        target_kind in ('template', 'system_prompt', 'fragment')
-        and source_id in (select account_id from refused_account)
-    group by source_id, target_kind, target_id, hour
+        rows_of.target_kind in ('template', 'system_prompt', 'fragment')
+        and (rows_of.target_kind <> 'fragment' or cut.last_kept is null or rows_of.target_id <= cut.last_kept)
+    group by rows_of.source_id, rows_of.target_kind, rows_of.target_id, rows_of.hour
 ),
 
 scaled as (
@@ -45,42 +86,18 @@ scaled as (
     having sum(events) >= $min_scaled
 ),
 
-sent_by_anybody as (
+by_anybody as (
+    -- How often such a thing was sent, by whomever.
     select
-        rows_of.source_id as account_id,
         rows_of.target_kind as kind,
         rows_of.target_id as thing_id,
         rows_of.hour,
-        sum(rows_of.events) as events,
-        min(rows_of.first_seen) as first_seen,
-        max(rows_of.last_seen) as last_seen
+        sum(rows_of.events) as events
     from link_rows($since, $until) as rows_of
     inner join scaled on rows_of.target_kind = scaled.kind and rows_of.target_id = scaled.thing_id
-    group by rows_of.source_id, rows_of.target_kind, rows_of.target_id, rows_of.hour
-),
-
-cut as (
-    -- Of an account's hour the smallest fragments count, as in account_texts: it does not matter how events were split.
-    select
-        source_id as account_id,
-        hour,
-        list_sort(list(distinct target_id))[64] as last_kept
-    from link_rows($since, $until)
-    where
-        target_kind = 'fragment'
-        and source_id in (select account_id from sent_by_anybody)
-    group by source_id, hour
-    having count(*) > 64
-),
-
-used as (
-    select sent_by_anybody.*
-    from sent_by_anybody
-    left join cut on sent_by_anybody.account_id = cut.account_id and sent_by_anybody.hour = cut.hour
-    where
-        sent_by_anybody.kind <> 'fragment'
-        or cut.last_kept is null
-        or sent_by_anybody.thing_id <= cut.last_kept
+    left join cut on rows_of.source_id = cut.source_id and rows_of.hour = cut.hour
+    where rows_of.target_kind <> 'fragment' or cut.last_kept is null or rows_of.target_id <= cut.last_kept
+    group by rows_of.target_kind, rows_of.target_id, rows_of.hour
 ),
 
 frozen as (
@@ -88,16 +105,17 @@ frozen as (
     select
         kind,
         thing_id,
-        min(hour) as hour
+        min(hour) as hour,
+        -- What came after that hour.
+        any_value(total) - min(upto) as events_after
     from (
         select
             kind,
             thing_id,
             hour,
-            sum(sum(events)) over (partition by kind, thing_id order by hour) as upto,
-            sum(sum(events)) over (partition by kind, thing_id) as total
-        from used
-        group by kind, thing_id, hour
+            sum(events) over (partition by kind, thing_id order by hour) as upto,
+            sum(events) over (partition by kind, thing_id) as total
+        from by_anybody
     ) as by_hour
     where upto >= 0.05 * total
     group by kind, thing_id
@@ -105,26 +123,28 @@ frozen as (
 
 own as (
     select
-        used.kind,
-        used.thing_id,
-        used.account_id,
+        said.kind,
+        said.thing_id,
+        said.account_id,
         any_value(frozen.hour) as hour,
-        coalesce(sum(used.events) filter (where used.hour = frozen.hour), 0) as events_then,
-        coalesce(sum(used.events) filter (where used.hour > frozen.hour), 0) as events_after,
-        min(used.first_seen) as first_seen,
-        max(used.last_seen) as last_seen
-    from used
-    inner join frozen on used.kind = frozen.kind and used.thing_id = frozen.thing_id
-    group by used.kind, used.thing_id, used.account_id
+        any_value(frozen.events_after) as events_of_anybody,
+        coalesce(sum(said.events) filter (where said.hour = frozen.hour), 0) as events_then,
+        coalesce(sum(said.events) filter (where said.hour > frozen.hour), 0) as events_after,
+        min(said.first_seen) as first_seen,
+        max(said.last_seen) as last_seen
+    from said
+    inner join frozen on said.kind = frozen.kind and said.thing_id = frozen.thing_id
+    group by said.kind, said.thing_id, said.account_id
 ),
 
 sent as (
-    -- What its users sent up to that hour, without it in that hour, and all that they sent after it.
+    -- What these sent up to that hour, without it in that hour, and all that they sent after it.
     select
         own.kind,
         own.thing_id,
         own.account_id,
         any_value(own.hour) as hour,
+        any_value(own.events_of_anybody) as events_of_anybody,
         any_value(own.events_after) as scaled,
         any_value(own.first_seen) as first_seen,
         any_value(own.last_seen) as last_seen,
@@ -161,11 +181,14 @@ active as (
 trier as (
     select
         sent.*,
-        active.customer,
-        sent.refused_tries >= 500 as tried
+        active.customer
     from sent
     inner join active on sent.account_id = active.account_id
-    where sent.scaled >= $min_share * sent.later
+    cross join needed
+    where
+        sent.scaled >= $min_share * sent.later
+        and sent.refused_tries >= 500
+        and sent.refused_tries >= 1000 * needed.refused_share * sent.tries
 ),
 
 variant as (
@@ -182,8 +205,7 @@ variant as (
         from trier
         inner join said on trier.account_id = said.account_id
         where
-            trier.tried
-            and said.kind in ('template', 'system_prompt')
+            said.kind in ('template', 'system_prompt')
             and said.hour <= trier.hour
             and not (said.kind = trier.kind and said.thing_id = trier.thing_id)
         group by trier.kind, trier.thing_id, said.kind
@@ -196,17 +218,16 @@ swept as (
         trier.kind,
         trier.thing_id,
         any_value(trier.hour) as hour,
-        count(*) as users,
-        count(*) filter (where trier.tried) as triers,
-        count(distinct trier.customer) filter (where trier.tried) as customers,
-        sum(trier.tries) filter (where trier.tried) as tries,
-        sum(trier.refused_tries) filter (where trier.tried) / 1000 as refused,
-        sum(trier.scaled) filter (where trier.tried) as scaled,
-        sum(trier.later) filter (where trier.tried) as later,
-        sum(trier.refused_later) filter (where trier.tried) as refused_later
+        any_value(trier.events_of_anybody) as events_of_anybody,
+        count(*) as triers,
+        count(distinct trier.customer) as customers,
+        sum(trier.tries) as tries,
+        sum(trier.refused_tries) / 1000 as refused,
+        sum(trier.scaled) as scaled,
+        sum(trier.later) as later,
+        sum(trier.refused_later) as refused_later
     from trier
     group by trier.kind, trier.thing_id
-    having count(*) filter (where trier.tried) > 0
 ),
 
 judged as (
@@ -220,8 +241,8 @@ judged as (
     where
         swept.refused >= $min_refused
         and variant.variants >= $min_variants
-        -- What a published tool's users do besides is not how it came about.
-        and swept.triers >= $min_tried * swept.users
+        -- Most of what a published tool's users send comes from who tried nothing.
+        and swept.scaled >= $min_tried * swept.events_of_anybody
         and swept.scaled >= $min_scaled
         and swept.scaled >= $min_growth * swept.tries
 ),
@@ -236,8 +257,6 @@ told as (
         -- A product's developers do that as well: several customers who have nothing else to do with each other do not.
         * ($cap_alone + ($cap - $cap_alone) * (1 - exp(-(judged.customers - 1) / 3))) as strength
     from judged
-    cross join everyone
-    where judged.refused_share >= greatest($min_refused_share, $times_usual * everyone.refused_share)
 )
 
 select
@@ -260,21 +279,20 @@ select
     ) as reason,
     format(
         '{} accounts of {} customers tried {} variants, and {:.0f} % of {} requests were refused. Then they sent one '
-        || 'of them {} times, and {:.1f} % were refused. {} of its {} users had tried.',
+        || 'of them {} times ({:.0f} % of all requests with it), and {:.1f} % were refused.',
         told.triers,
         told.customers,
         told.variants,
         100 * told.refused_share,
         told.tries,
         told.scaled,
-        100 * told.later_share,
-        told.triers,
-        told.users
+        100 * told.scaled / told.events_of_anybody,
+        100 * told.later_share
     ) as group_reason,
     trier.first_seen,
     trier.last_seen
 from told
 inner join trier on told.kind = trier.kind and told.thing_id = trier.thing_id
-where trier.tried and told.strength >= $min_strength
+where told.strength >= $min_strength
 qualify
     row_number() over (partition by trier.account_id order by told.strength desc, told.kind asc, told.thing_id asc) <= 3

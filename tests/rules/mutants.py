@@ -161,31 +161,31 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
             "variant.variants >= 0 * $min_variants",
         ),
         "whoever uses a published prompt found it": (
-            "swept.triers >= $min_tried * swept.users",
-            "swept.triers >= 0 * $min_tried",
+            "swept.scaled >= $min_tried * swept.events_of_anybody",
+            "swept.scaled >= 0 * $min_tried",
         ),
         "nothing needs to be scaled": (
             "        and swept.scaled >= $min_scaled\n        and swept.scaled >= $min_growth * swept.tries\n",
             "        and swept.scaled >= 0 * $min_growth\n",
         ),
         "what it sends besides does not matter": (
-            "where sent.scaled >= $min_share * sent.later",
-            "where sent.scaled >= 0 * $min_share",
+            "sent.scaled >= $min_share * sent.later",
+            "sent.scaled >= 0 * $min_share",
         ),
         "any refusals are a sweep": (
-            "greatest($min_refused_share, $times_usual * everyone.refused_share)",
+            "greatest($min_refused_share, $times_usual * sum(refused) / sum(events))",
             "least($min_refused_share, 0 * $times_usual)",
         ),
         "what is refused of everybody does not matter": (
-            "greatest($min_refused_share, $times_usual * everyone.refused_share)",
+            "greatest($min_refused_share, $times_usual * sum(refused) / sum(events))",
             "greatest($min_refused_share, 0 * $times_usual)",
         ),
         "refusals may go on": ("/ judged.refused_share / $max_left)", "* 0 / $max_left)"),
         "what was refused itself was a try": (" * greatest(0, 1 - own.events_then / account_hour.events)", ""),
         "one customer is as bad as several": ("(judged.customers - 1) / 3", "judged.customers * 9"),
         "accounts are customers": (
-            "count(distinct trier.customer) filter",
-            "count(distinct trier.account_id) filter",
+            "count(distinct trier.customer)",
+            "count(distinct trier.account_id)",
         ),
     },
     "full_speed_new_account": {
