@@ -4,16 +4,10 @@ member as (
     select
         sent.*,
         sent.events / active.events as share
-    from account_texts($since, $until) as sent
+    -- A gateway or a person may say it once by chance; who distils in a tenth of his traffic says it often.
+    from often_said($since, $until, least($min_share, $min_share_passage), 0.5) as sent
     inner join active_accounts($since, $until) as active on sent.account_id = active.account_id
-    where
-        if(
-            sent.kind = 'fragment',
-            -- A gateway or a person may say it once by chance; who distils in a tenth of his traffic says it often.
-            sent.events >= $min_share_passage * active.events
-            and (sent.events > 1 or sent.events >= 0.5 * active.events),
-            sent.events >= $min_share * active.events
-        )
+    where sent.events >= if(sent.kind = 'fragment', $min_share_passage, $min_share) * active.events
     qualify count(*) over (partition by sent.kind, sent.thing_id) >= $min_accounts
 ),
 

@@ -37,29 +37,8 @@ candidate as (
     where refused >= needed.refused_share * events
 ),
 
-full_hour as (
-    select
-        source_id,
-        hour
-    from link_rows($since, $until)
-    where target_kind = 'fragment'
-    group by source_id, hour
-    having count(*) > 64
-),
-
-cut as (
-    -- Of an account's hour the smallest fragments count, as in account_texts: it does not matter how events were split.
-    select
-        fragments.source_id,
-        fragments.hour,
-        list_sort(list(distinct fragments.target_id))[64] as last_kept
-    from link_rows($since, $until) as fragments
-    inner join full_hour on fragments.source_id = full_hour.source_id and fragments.hour = full_hour.hour
-    where fragments.target_kind = 'fragment'
-    group by fragments.source_id, fragments.hour
-),
-
 said as (
+    -- Of an account's hour the smallest fragments count, as in account_texts.
     select
         rows_of.source_id as account_id,
         rows_of.target_kind as kind,
@@ -70,7 +49,7 @@ said as (
         max(rows_of.last_seen) as last_seen
     from link_rows($since, $until) as rows_of
     inner join candidate on rows_of.source_id = candidate.account_id
-    left join cut on rows_of.source_id = cut.source_id and rows_of.hour = cut.hour
+    left join last_fragments($since, $until) as cut on rows_of.source_id = cut.source_id and rows_of.hour = cut.hour
     where
         rows_of.target_kind in ('template', 'system_prompt', 'fragment')
         and (rows_of.target_kind <> 'fragment' or cut.last_kept is null or rows_of.target_id <= cut.last_kept)
@@ -95,7 +74,7 @@ by_anybody as (
         sum(rows_of.events) as events
     from link_rows($since, $until) as rows_of
     inner join scaled on rows_of.target_kind = scaled.kind and rows_of.target_id = scaled.thing_id
-    left join cut on rows_of.source_id = cut.source_id and rows_of.hour = cut.hour
+    left join last_fragments($since, $until) as cut on rows_of.source_id = cut.source_id and rows_of.hour = cut.hour
     where rows_of.target_kind <> 'fragment' or cut.last_kept is null or rows_of.target_id <= cut.last_kept
     group by rows_of.target_kind, rows_of.target_id, rows_of.hour
 ),

@@ -8,15 +8,15 @@ from typing import Final
 # What is taken out: (text of the SQL, what stands there instead). Each text stands there exactly once.
 MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "shared_prompt": {
-        "any share of an account's requests will do": (">= $min_share * active.events", "> 0 * $min_share"),
+        "any share of an account's requests will do": (
+            "$min_share_passage, $min_share) * active.events",
+            "$min_share_passage, 0 * $min_share) * active.events",
+        ),
         "only who says nothing else counts": (
-            ">= $min_share_passage * active.events",
-            ">= 20 * $min_share_passage * active.events",
+            "if(sent.kind = 'fragment', $min_share_passage,",
+            "if(sent.kind = 'fragment', 20 * $min_share_passage,",
         ),
-        "one request in passing counts": (
-            "and (sent.events > 1 or sent.events >= 0.5 * active.events)",
-            "and sent.events > 0",
-        ),
+        "one request in passing counts": ("$min_share_passage), 0.5) as sent", "$min_share_passage), 0) as sent"),
         "what is asked for does not matter": ("$asking * asking,", "0 * $asking * asking,"),
         "what a launch explains is not limited": ("            $explained,\n", "            $explained + 100,\n"),
         "a handful of requests counts like many": ("events / (events + 0.1) / (1", "1.2 / (1"),

@@ -92,6 +92,6 @@ def test_a_case_fails_when_what_rules_share(name: str, benches: Benches) -> None
 
 
 def test_rules_take_as_many_fragments_as_are_kept() -> None:
-    text = (sql_dir("views") / "macro_account_texts.sql").read_text(encoding="utf-8")
+    text = (sql_dir("views") / "macro_last_fragments.sql").read_text(encoding="utf-8")
     assert text.count(f"count(*) > {FRAGMENTS_KEPT}\n") == 1
     assert text.count(f"[{FRAGMENTS_KEPT}] as last_kept") == 1
