@@ -8,14 +8,11 @@ receiver that remembers ids has it exactly once.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
-
-import httpx
 
 from pipeline import faults, logs
 from pipeline.alerts.retry import LONGEST_WAIT, Verdict, next_attempt, retry_after_s, verdict
@@ -23,10 +20,11 @@ from pipeline.alerts.signing import check_secret, signed_headers
 from pipeline.alerts.tables import endpoint_id
 from pipeline.clock import Clock
 from pipeline.config import WebhookSettings
+from pipeline.delivery.destination import DestinationError, Reach, check_url
+from pipeline.delivery.post import NoAnswerError, Poster
 from pipeline.metrics import Metrics
 from pipeline.rules.run import Tx
 
-MAX_RESPONSE_BYTES: Final = 65_536
 BATCH: Final = 100
 
 _log = logs.get("alerts")
@@ -138,8 +136,7 @@ def _disable(tx: Tx, outcome: Outcome) -> None:
 class Deliverer:
     """Posts messages to the configured receiver. One thread; blocks for at most the timeout a message.
 
-    Redirects are not followed, proxies of the environment are not used, no more of an answer is read than
-    MAX_RESPONSE_BYTES.
+    What it may connect to, and how one try goes, is ``Poster``'s.
     """
 
     settings: WebhookSettings
@@ -147,14 +144,16 @@ class Deliverer:
     metrics: Metrics
     # Jitter needs no secrecy.
     rng: random.Random = field(default_factory=random.Random)
-    _client: httpx.Client = field(init=False)
+    _poster: Poster | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        """Raises DestinationError: the receiver's address is one that is never connected to."""
         if self.settings.secret is not None:
             check_secret(self.settings.secret)
-        self._client = httpx.Client(
-            timeout=self.settings.timeout_s, follow_redirects=False, trust_env=False, http1=True, http2=False
-        )
+        if self.settings.url is not None:
+            reach = Reach.of(self.settings.allow, http=self.settings.allow_http)
+            where = check_url(self.settings.url, reach)
+            self._poster = Poster(where, reach, self.settings.timeout_s, self.clock)
 
     def __enter__(self) -> Self:
         return self
@@ -171,7 +170,8 @@ class Deliverer:
 
     def close(self) -> None:
         """Close connections."""
-        self._client.close()
+        if self._poster is not None:
+            self._poster.close()
 
     def deliver(self, messages: Sequence[DueMessage]) -> list[Outcome]:
         """Try each message once, in order; never raises for what a receiver does.
@@ -191,38 +191,27 @@ class Deliverer:
         return outcomes
 
     def _try(self, message: DueMessage) -> Outcome | None:
-        url, secret = self.settings.url, self.settings.secret
-        if url is None or secret is None or endpoint_id(url) != message.endpoint:
+        secret = self.settings.secret
+        if self._poster is None or secret is None or self.endpoint != message.endpoint:
             # Written for a receiver that is no longer configured: it waits until that one is back.
             return None
         attempts = message.attempts + 1
         headers = signed_headers(secret, message.message_id, message.body, self.clock.now())
         try:
-            status, answer = self._post(url, message.body, headers)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            return self._retry(message, attempts, None, type(error).__name__, None)
-        found = verdict(status)
+            answer = self._poster.post(headers, message.body.encode())
+        except (NoAnswerError, DestinationError) as error:
+            return self._retry(message, attempts, None, error.message, None)
+        found = verdict(answer.status)
         if found == "delivered":
             faults.hit("serve.sent")
         if found == "retry":
-            asked = retry_after_s(answer, self.clock.now())
-            return self._retry(message, attempts, status, f"HTTP {status}", asked)
-        error_text = None if found == "delivered" else f"HTTP {status}"
-        _log.info("webhook_tried", message=message.message_id, outcome=found, status=status, attempts=attempts)
-        return Outcome(message.message_id, message.endpoint, found, attempts, self.clock.now(), status, error_text)
-
-    def _post(self, url: str, body: str, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str]]:
-        begun = self.clock.monotonic()
-        with self._client.stream("POST", url, content=body.encode(), headers=dict(headers)) as response:
-            size = 0
-            # The status is the answer, whatever becomes of the body: a little of it is drained, so that the connection
-            # can serve the next message.
-            with suppress(httpx.HTTPError):
-                for chunk in response.iter_raw():
-                    size += len(chunk)
-                    if size > MAX_RESPONSE_BYTES or self.clock.monotonic() - begun > self.settings.timeout_s:
-                        break
-            return response.status_code, response.headers
+            asked = retry_after_s(answer.headers, self.clock.now())
+            return self._retry(message, attempts, answer.status, f"HTTP {answer.status}", asked)
+        error_text = None if found == "delivered" else f"HTTP {answer.status}"
+        _log.info("webhook_tried", message=message.message_id, outcome=found, status=answer.status, attempts=attempts)
+        return Outcome(
+            message.message_id, message.endpoint, found, attempts, self.clock.now(), answer.status, error_text
+        )
 
     def _retry(
         self, message: DueMessage, attempts: int, status: int | None, error: str, asked_s: float | None

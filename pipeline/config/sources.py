@@ -16,6 +16,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.config.tree import Settings
+from pipeline.delivery.destination import DestinationError, Reach, check_url
 from pipeline.errors import ConfigError
 
 CONFIG_FILE = "stillwatch.toml"
@@ -224,8 +225,10 @@ def _cross_checks(settings: Settings) -> Iterator[str]:
         yield f"privacy.key: at least 16 bytes are needed; set {env_name('privacy.key')} or privacy.key_file"
     webhook = settings.webhook
     if webhook.url is not None:
-        if not webhook.url.startswith("https://") and not (webhook.allow_http and webhook.url.startswith("http://")):
-            yield "webhook.url: https only (webhook.allow_http = true for a local receiver)"
+        try:
+            check_url(webhook.url, Reach.of(webhook.allow, http=webhook.allow_http))
+        except DestinationError as error:
+            yield f"webhook.url: {error.message}; {error.next_step}"
         if webhook.secret is None:
             yield f"webhook.secret: alerts are signed; set {env_name('webhook.secret')} or webhook.secret_file"
     for name, listen in (("serve.listen", settings.serve.listen), ("metrics.listen", settings.metrics.listen)):

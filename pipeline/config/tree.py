@@ -180,7 +180,11 @@ class WebhookSettings(Section):
     url: str | None = None
     secret: SecretStr | None = Field(None, description="whsec_…, Standard Webhooks 1.0")
     secret_file: Path | None = None
-    allow_http: bool = Field(default=False, description="plain http to the address, for a local receiver")
+    allow_http: bool = Field(default=False, description="plain http too, for a receiver of one's own")
+    allow: tuple[str, ...] = Field(
+        (),
+        description="receivers inside: networks (10.1.0.0/16, 127.0.0.1) and names, with a port or any (alerts:9093)",
+    )
     timeout_s: Seconds = 15.0
 
 

@@ -1,6 +1,1 @@
-"""How a message gets to a receiver: where it may connect, one try, its answer."""
-
-from pipeline.delivery.destination import Destination, DestinationError, Reach, check_url
-from pipeline.delivery.post import Answer, NoAnswerError, Poster
-
-__all__ = ["Answer", "Destination", "DestinationError", "NoAnswerError", "Poster", "Reach", "check_url"]
+"""How a message gets to a receiver: who is told, what is sent, where it may connect, one try and its answer."""

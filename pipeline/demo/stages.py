@@ -79,5 +79,6 @@ def demo_environ(data_dir: Path, bootstrap: str, webhook_url: str, webhook_secre
         "STILLWATCH_WEBHOOK__URL": webhook_url,
         "STILLWATCH_WEBHOOK__SECRET": webhook_secret,
         "STILLWATCH_WEBHOOK__ALLOW_HTTP": "true",
+        "STILLWATCH_WEBHOOK__ALLOW": "127.0.0.1",
         "STILLWATCH_LOG__FORMAT": "json",
     }

@@ -47,7 +47,7 @@ def clock() -> ManualClock:
 
 
 def settings(url: str, timeout_s: float = 2.0) -> WebhookSettings:
-    return WebhookSettings(url=url, secret=SECRET, allow_http=True, timeout_s=timeout_s)
+    return WebhookSettings(url=url, secret=SECRET, allow_http=True, allow=("127.0.0.1",), timeout_s=timeout_s)
 
 
 def put(db: duckdb.DuckDBPyConnection, url: str, clock: ManualClock, *alerts: str, seqs: int = 1) -> None:
@@ -156,7 +156,7 @@ def test_a_receiver_that_hangs_costs_one_timeout_not_one_a_message(
             begun = time.monotonic()
             outcomes = turn(db, deliverer, clock)
             assert time.monotonic() - begun < 2
-    assert [(item.verdict, item.error) for item in outcomes] == [("retry", "ReadTimeout")]
+    assert [(item.verdict, item.error) for item in outcomes] == [("retry", "no answer in time")]
     assert [state for _, state, _ in states(db)] == ["pending"] * 3
 
 
@@ -165,7 +165,7 @@ def test_a_receiver_that_is_not_there_is_tried_again(db: duckdb.DuckDBPyConnecti
         url = f"http://127.0.0.1:{free.getsockname()[1]}/"
     put(db, url, clock, "a")
     with Deliverer(settings(url), clock, Metrics()) as deliverer:
-        assert turn(db, deliverer, clock)[0].error == "ConnectError"
+        assert turn(db, deliverer, clock)[0].error == "no connection"
     error = db.execute("select last_error from outbox").fetchone()
     assert error is not None
     assert url not in str(error[0])
@@ -192,6 +192,23 @@ def test_redirects_are_failures_and_are_not_followed(db: duckdb.DuckDBPyConnecti
             outcome = turn(db, deliverer, clock)[0]
     assert (outcome.verdict, outcome.status) == ("retry", 302)
     assert reached == []
+
+
+def test_a_receiver_inside_that_nobody_allowed_is_not_connected_to(
+    db: duckdb.DuckDBPyConnection, clock: ManualClock
+) -> None:
+    with raw_server(status(204)) as (url, requests):
+        here = url.replace("127.0.0.1", "localhost")
+        put(db, here, clock, "a")
+        named = WebhookSettings(url=here, secret=SECRET, allow_http=True, allow=("localhost",))
+        refused = WebhookSettings(url="http://localhost/", secret=SECRET, allow_http=True)
+        with Deliverer(refused, clock, Metrics()) as deliverer:
+            put(db, "http://localhost/", clock, "b")
+            outcome = turn(db, deliverer, clock)[0]
+            assert (outcome.verdict, outcome.error) == ("retry", "not connected to: localhost is this machine")
+        assert requests == []
+        with Deliverer(named, clock, Metrics()) as deliverer:
+            assert turn(db, deliverer, clock)[0].verdict == "delivered"
 
 
 def test_gone_disables_the_receiver_and_what_waits_for_it(db: duckdb.DuckDBPyConnection, clock: ManualClock) -> None:
@@ -369,7 +386,7 @@ def test_retry_after_in_all_its_forms(text: str, expected: float | None) -> None
 def test_the_receiver_refuses_what_is_not_genuine() -> None:
     with Receiver(SECRET) as receiver:
         with Deliverer(
-            WebhookSettings(url=receiver.url, secret=SecretStr(new_secret()), allow_http=True),
+            WebhookSettings(url=receiver.url, secret=SecretStr(new_secret()), allow_http=True, allow=("127.0.0.1",)),
             ManualClock(datetime.now(UTC)),
             Metrics(),
         ) as deliverer:

@@ -71,7 +71,7 @@ def test_a_secret_is_read_from_a_file_and_never_shown(tmp_path: Path) -> None:
     [
         ({"STILLWATCH_KAFKA__SECURITY_PROTOCOL": "SASL_SSL"}, "sasl_mechanism"),
         ({"STILLWATCH_PRIVACY__PSEUDONYMISE": "ip", "STILLWATCH_PRIVACY__KEY": "short"}, "privacy.key"),
-        ({"STILLWATCH_WEBHOOK__URL": "http://x", "STILLWATCH_WEBHOOK__SECRET": "whsec_x"}, "https only"),
+        ({"STILLWATCH_WEBHOOK__URL": "http://x", "STILLWATCH_WEBHOOK__SECRET": "whsec_x"}, "plain http"),
         ({"STILLWATCH_WEBHOOK__URL": "https://x"}, "webhook.secret"),
         ({"STILLWATCH_SERVE__LISTEN": "8765"}, "serve.listen"),
     ],

@@ -14,7 +14,8 @@ import pytest
 import trustme
 
 from pipeline.clock import SystemClock
-from pipeline.delivery import Answer, DestinationError, NoAnswerError, Poster, Reach, check_url
+from pipeline.delivery.destination import DestinationError, Reach, check_url
+from pipeline.delivery.post import Answer, NoAnswerError, Poster
 from tests.alerts.servers import hang, raw_server, status
 
 HERE = "127.0.0.1"

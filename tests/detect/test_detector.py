@@ -22,7 +22,14 @@ from tests.detect.world import MINUTES, START, Tx, world
 
 END = START + timedelta(minutes=MINUTES)
 SETTINGS = Settings.model_validate(
-    {"webhook": {"url": "http://127.0.0.1:9/", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "allow_http": True}}
+    {
+        "webhook": {
+            "url": "http://127.0.0.1:9/",
+            "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "allow_http": True,
+            "allow": ["127.0.0.1"],
+        }
+    }
 )
 RULES = load_rules(SETTINGS.rules)
 
