@@ -385,11 +385,8 @@ def test_retry_after_in_all_its_forms(text: str, expected: float | None) -> None
 
 def test_the_receiver_refuses_what_is_not_genuine() -> None:
     with Receiver(SECRET) as receiver:
-        with Deliverer(
-            WebhookSettings(url=receiver.url, secret=SecretStr(new_secret()), allow_http=True, allow=("127.0.0.1",)),
-            ManualClock(datetime.now(UTC)),
-            Metrics(),
-        ) as deliverer:
+        other = settings(receiver.url).model_copy(update={"secret": SecretStr(new_secret())})
+        with Deliverer(other, ManualClock(datetime.now(UTC)), Metrics()) as deliverer:
             outcome = deliverer.deliver([DueMessage("msg_1", endpoint_id(receiver.url), BODY, 0)])[0]
         assert (outcome.verdict, outcome.status) == ("failed", 401)
         assert not receiver.wait_for(1, 1)[0].verified
