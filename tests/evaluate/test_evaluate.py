@@ -168,6 +168,7 @@ def small() -> Evaluation:
     return evaluate(quick(), Settings())
 
 
+@pytest.mark.xdist_group("small worlds")  # run once
 def test_small_worlds_hold_their_floors(small: Evaluation) -> None:
     scores = {one.campaign_id: one for run in small.runs for one in run.campaigns}
     assert sum(sum(run.falsely_named_days.values()) for run in small.runs) == 0
@@ -179,6 +180,7 @@ def test_small_worlds_hold_their_floors(small: Evaluation) -> None:
     assert all(one.purity is not None and one.purity >= 0.99 for one in scores.values())
 
 
+@pytest.mark.xdist_group("small worlds")
 def test_reports_say_the_same_in_each_form(small: Evaluation) -> None:
     text, page, data, table = (render(small, form, written_at=START) for form in ("text", "html", "json", "markdown"))
     assert text.count(b"\n") == len(small.rows["full"])
