@@ -6,7 +6,7 @@ then at most ``rate`` on average, however accounts depend on each other: a pool'
 
 A few accounts send so much that one of them could distil alone, and hardly any other could. They are a list of their
 own: e-BH is done over them and over all others apart, each at its part of the rate, so that both together keep all of
-it. One account that sends much is named without any other beside it, so it takes the smaller part.
+it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.rules.run import Tx
 RECENT: Final = timedelta(days=7)  # as long as a signal counts; see ``scores``
 HEAVY_SHARE: Final = 0.01  # of all accounts send much, for less than that is by chance
 FEWEST_HEAVY: Final = 50  # as FEWEST; no rule that names nobody by itself is enough for one of so many
-HEAVY_PART: Final = 0.3  # of the rate for the list of those that send much, the rest for all others
+HEAVY_PART: Final = 0.5  # of the rate for the list of those that send much, the rest for all others
 FEWEST: Final = 1000  # a store with fewer accounts is judged as strictly: what was measured is worlds of thousands
 
 

@@ -1,6 +1,6 @@
--- What it took to be named at the last look: one row. Accounts that send much are a list of their own at 0.3 of the
--- rate, all others are another at 0.7: e_value_needed = tests / (0.7 * false_discovery_rate * (named - named_heavy)),
--- and e_value_needed_heavy = greatest(heavy, tests / 100, 50) / (0.3 * false_discovery_rate * named_heavy).
+-- What it took to be named at the last look: one row. Accounts that send much are a list of their own, all others are
+-- another, each at half of the rate: e_value_needed = tests / (false_discovery_rate / 2 * (named - named_heavy)), and
+-- e_value_needed_heavy = greatest(heavy, tests / 100, 50) / (false_discovery_rate / 2 * named_heavy).
 create or replace view naming as
 select
     tests, -- accounts that could have been named: those with requests in the last seven days, at least 1,000
