@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,8 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final, Literal
 
+from pipeline.alerts.signing import check_secret
 from pipeline.clock import Clock
 from pipeline.config import Settings
+from pipeline.delivery.destination import DestinationError, Reach, check_url, permitted
+from pipeline.delivery.post import system_addresses
 from pipeline.errors import ConfigError, StillwatchError
 from pipeline.serve.address import address_file, read_address
 from pipeline.serve.client import ServeClient
@@ -239,21 +240,17 @@ def _secrets(settings: Settings, store: Path) -> Iterator[Finding]:
 
 
 def _webhook(settings: Settings) -> Iterator[Finding]:
+    """Whether alerts can be told. Where the receiver's name leads would show with the first alert only."""
     hook = settings.webhook
     if hook.url is None or hook.secret is None:
         yield Finding("webhook", "warn", "none: alerts are only in the store", "set webhook.url and its secret")
         return
-    text = hook.secret.get_secret_value().removeprefix("whsec_")
     try:
-        length = len(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError):
-        length = 0
-    if 24 <= length <= 64:
-        yield Finding("webhook", "ok", "configured, the secret is well-formed")
+        check_secret(hook.secret)
+        reach = Reach.of(hook.allow, http=hook.allow_http)
+        where = check_url(hook.url, reach)
+        permitted(where, reach, system_addresses)
+    except (ConfigError, DestinationError) as error:
+        yield Finding("webhook", "fail", error.message, error.next_step)
     else:
-        yield Finding(
-            "webhook",
-            "fail",
-            "the secret is not whsec_ and 24 to 64 bytes in base64",
-            "take the one that the receiver shows",
-        )
+        yield Finding("webhook", "ok", f"{where.shown} may be connected to, the secret is well-formed")

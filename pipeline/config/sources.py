@@ -224,9 +224,14 @@ def _cross_checks(settings: Settings) -> Iterator[str]:
     if settings.privacy.pseudonymise and (key is None or len(key.get_secret_value().encode()) < 16):
         yield f"privacy.key: at least 16 bytes are needed; set {env_name('privacy.key')} or privacy.key_file"
     webhook = settings.webhook
+    reach = Reach()
+    try:
+        reach = Reach.of(webhook.allow, http=webhook.allow_http)
+    except DestinationError as error:
+        yield f"webhook.allow: {error.message}; {error.next_step}"
     if webhook.url is not None:
         try:
-            check_url(webhook.url, Reach.of(webhook.allow, http=webhook.allow_http))
+            check_url(webhook.url, reach)
         except DestinationError as error:
             yield f"webhook.url: {error.message}; {error.next_step}"
         if webhook.secret is None:

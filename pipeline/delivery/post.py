@@ -121,14 +121,6 @@ class _CheckedBackend(httpcore.NetworkBackend):
                 return _LimitedStream(stream, self.limit)
         raise failed or httpcore.ConnectError("no address")
 
-    def connect_unix_socket(
-        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
-    ) -> httpcore.NetworkStream:
-        raise NotImplementedError
-
-    def sleep(self, seconds: float) -> None:
-        raise NotImplementedError  # only httpcore's own retries sleep, and there are none
-
 
 @dataclass(slots=True)
 class Poster:

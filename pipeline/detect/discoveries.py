@@ -5,8 +5,7 @@ e-values, k as large as it goes with every one of them at least m / (rate k). Th
 then at most ``rate`` on average, however accounts depend on each other: a pool's members do, and so do a tool's users.
 
 A few accounts send so much that one of them could distil alone, and hardly any other could. They are a list of their
-own: e-BH is done over them and over all others apart, each at its part of the rate, so that both together keep all of
-it.
+own: e-BH is done over them and over all others apart, each at half of the rate, so that both together keep all of it.
 """
 
 from __future__ import annotations
@@ -22,13 +21,7 @@ from pipeline.rules.run import Tx
 RECENT: Final = timedelta(days=7)  # as long as a signal counts; see ``scores``
 HEAVY_SHARE: Final = 0.01  # of all accounts send much, for less than that is by chance
 FEWEST_HEAVY: Final = 50  # as FEWEST; no rule that names nobody by itself is enough for one of so many
-HEAVY_PART: Final = 0.5  # of the rate for the list of those that send much, the rest for all others
 FEWEST: Final = 1000  # a store with fewer accounts is judged as strictly: what was measured is worlds of thousands
-
-
-def part_of_rate(*, heavy: bool) -> float:
-    """What of the rate a list may spend."""
-    return HEAVY_PART if heavy else 1 - HEAVY_PART
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +42,15 @@ class Tests:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One list. ``part``: of the rate; ``least``: the smallest e-value that is named; None: nobody is."""
+    """One list. ``least``: the smallest e-value that is named; None: nobody is."""
 
     tests: int
-    part: float
     named: int
     least: float | None
 
     def needed(self, rate: float) -> float | None:
         """From which e-value on accounts of this list are named, as anybody computes it; None: nobody is."""
-        return self.tests / (rate * self.part * self.named) if self.named and rate else None
+        return self.tests / (rate / 2 * self.named) if self.named and rate else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +109,7 @@ def count_tests(tx: Tx, until: datetime) -> Tests:
 
 
 def choose(tx: Tx, *, tests: Tests, rate: float) -> Naming:
-    """e-BH over the stored e-values of accounts that nobody cleared, in two lists, each at its part of the rate.
+    """e-BH over the stored e-values of accounts that nobody cleared, in two lists, each at half of the rate.
 
     Who sends much is in the list of those who do only where he is compared with others that do.
     """
@@ -138,20 +130,14 @@ def choose(tx: Tx, *, tests: Tests, rate: float) -> Naming:
             max(place),
             arg_max(e_value, place)
         from ranked
-        where e_value * if(heavy, $for_senders, $for_others) * place >= if(heavy, $senders, $others)
+        where e_value * $rate / 2 * place >= if(heavy, $senders, $others)
         group by heavy
         """,
-        {
-            "senders": tests.senders,
-            "others": tests.accounts,
-            "for_senders": rate * part_of_rate(heavy=True),
-            "for_others": rate * part_of_rate(heavy=False),
-        },
+        {"rate": rate, "senders": tests.senders, "others": tests.accounts},
     ).fetchall()
     found = {bool(heavy): (int(named), float(least)) for heavy, named, least in rows}
     others, heavy = (
-        Listed(count, part_of_rate(heavy=kind), *found.get(kind, (0, None)))
-        for kind, count in ((False, tests.accounts), (True, tests.senders))
+        Listed(count, *found.get(kind, (0, None))) for kind, count in ((False, tests.accounts), (True, tests.senders))
     )
     return Naming(tests, rate, others, heavy)
 

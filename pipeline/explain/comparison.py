@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from pipeline.detect.discoveries import Tests, part_of_rate
+from pipeline.detect.discoveries import Tests
 from pipeline.detect.reference import STEEPNESS, YOUNG_DAYS, Reference
 from pipeline.explain.model import Known, Signal
 from pipeline.explain.worth import Beside, Comparison, Naming
@@ -46,7 +46,6 @@ def compare(known: Known, signals: Sequence[Signal], naming: Naming | None, refe
         e_value=known.e_value,
         heavy=heavy,
         tests=tests.senders if heavy else tests.accounts,
-        part=part_of_rate(heavy=heavy),
         named=naming.named_heavy if heavy else naming.named - naming.named_heavy,
         needed=naming.e_value_needed_heavy if heavy else naming.e_value_needed,
         naming=naming,

@@ -34,7 +34,7 @@ class Comparison:
     """The score held against benign accounts: ``e_value = (1 - score) ** -steepness / bound``.
 
     ``benign`` accounts of the population were observed in ``worlds``, ``reaching`` of them score as much or more. Named
-    is who has ``needed`` (None: nobody is): ``tests / (false_discovery_rate * part * named)``, all of its list.
+    is who has ``needed`` (None: nobody is): ``tests / (false_discovery_rate / 2 * named)``, both of the account's list.
     """
 
     population: str
@@ -48,7 +48,6 @@ class Comparison:
     e_value: float | None
     heavy: bool
     tests: int
-    part: float
     named: int
     needed: float | None
     naming: Naming

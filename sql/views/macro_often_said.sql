@@ -1,7 +1,7 @@
 -- What accounts said often between two moments, by whole hours: from often_said(begin, end, share, share_once). Of the
 -- rows of account_texts (same columns) those with at least that share of the account's requests, and of what it said
--- once those with share_once of them. Gives what filtering account_texts does, at a third of the cost where most things
--- are said once: pairs are added up under a number first, and only those that come far enough by name.
+-- once those with share_once of them. Gives what filtering account_texts does, at less cost where most things are said
+-- once: pairs are added up under a number first, and only those that come far enough by name.
 create or replace macro often_said(window_begin, window_end, share, share_once) as table
     with
     account_total as (

@@ -73,6 +73,7 @@ def test_a_secret_is_read_from_a_file_and_never_shown(tmp_path: Path) -> None:
         ({"STILLWATCH_PRIVACY__PSEUDONYMISE": "ip", "STILLWATCH_PRIVACY__KEY": "short"}, "privacy.key"),
         ({"STILLWATCH_WEBHOOK__URL": "http://x", "STILLWATCH_WEBHOOK__SECRET": "whsec_x"}, "plain http"),
         ({"STILLWATCH_WEBHOOK__URL": "https://x"}, "webhook.secret"),
+        ({"STILLWATCH_WEBHOOK__ALLOW": "10.0.0.0/33"}, "webhook.allow: '10.0.0.0/33' is neither"),
         ({"STILLWATCH_SERVE__LISTEN": "8765"}, "serve.listen"),
     ],
 )

@@ -16,7 +16,7 @@ from pipeline.analyze import analyze
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.corpora import KnownSet, known_set
-from pipeline.detect.discoveries import FEWEST_HEAVY, part_of_rate
+from pipeline.detect.discoveries import FEWEST_HEAVY
 from pipeline.detect.reference import STEEPNESS, load_reference
 from pipeline.fingerprint.schema import FRAGMENTS_KEPT
 from pipeline.metrics import Metrics
@@ -221,9 +221,8 @@ def test_it_names_nobody_alone_by_the_shipped_reference() -> None:
     """Half of all accounts would have to be its shards; of those that send much one alone would have to do."""
     reference = load_reference(None)
     for name, population in reference.populations.items():
-        heavy = name.endswith("/heavy")
-        alone = FEWEST_HEAVY if heavy else 2
-        needed = alone / (Settings().rules.false_discovery_rate * part_of_rate(heavy=heavy))
+        alone = FEWEST_HEAVY if name.endswith("/heavy") else 2
+        needed = alone / (Settings().rules.false_discovery_rate / 2)
         if not name.startswith("metadata"):  # without text nothing is seen of a set
             cap = RULE.parameters["cap_unknown" if "/unknown" in name else "cap"]
             assert (1 - cap) ** -STEEPNESS / population.bound < needed, name

@@ -91,7 +91,7 @@ def by_hand(values: list[float | None], cleared: list[bool], tests: int, rate: f
     own = {f"a{n}": e for n, (e, word) in enumerate(zip(values, cleared, strict=True)) if e is not None and not word}
     best: set[str] = set()
     for k in range(1, len(own) + 1):
-        chosen = {name for name, e in own.items() if e * (rate * 0.5) * k >= tests}
+        chosen = {name for name, e in own.items() if e * rate / 2 * k >= tests}
         if len(chosen) >= k:
             best = chosen
     return best
