@@ -24,7 +24,5 @@ elif [ "${CI:-}" = true ]; then
   exit 1
 fi
 
-# Processes and brokers of two tests at a time would fight for the cores, so what starts them runs alone.
-heavy="broker or kafka or chaos or docs"
-step "$bin/python" -m pytest --quiet -n 2 --dist loadgroup -m "not ($heavy)"
-step "$bin/python" -m pytest --quiet -m "$heavy"
+# Two for the cores, and one for what starts processes and brokers: that runs one at a time (tests/conftest.py) and mostly waits.
+step "$bin/python" -m pytest --quiet -n 3 --dist loadgroup --durations 40

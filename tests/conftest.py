@@ -27,6 +27,14 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     return argname if isinstance(val, bytes) and len(val) > 40 else None
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts brokers and commands runs one at a time, in one worker with one broker; it mostly waits."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in ("broker", "kafka", "chaos", "docs")):
+            item.add_marker(pytest.mark.xdist_group("one at a time"))
+
+
 @pytest.fixture(autouse=True)
 def own_logging() -> Iterator[None]:
     """A command that ran inside a test leaves loggers to a stream that is gone with it: each test has its own."""

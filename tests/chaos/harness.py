@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from tests.chaos.traffic import Sums, Traffic
 
@@ -144,6 +144,26 @@ class Sender:
     def close(self) -> None:
         """Close the producer."""
         self._producer.close()
+
+
+def is_committed(pipeline: Pipeline) -> bool:
+    """Whether ingest has committed all that was sent, and every partition of the event topic has its last marker."""
+    raw = [TopicPartition(pipeline.requests, number) for number in range(pipeline.partitions)]
+    events = [TopicPartition(f"{pipeline.prefix}.events", number) for number in range(pipeline.partitions)]
+    ends = {}
+    for isolation in ("read_committed", "read_uncommitted"):
+        consumer = KafkaConsumer(
+            bootstrap_servers=pipeline.bootstrap, group_id=f"{pipeline.prefix}-ingest", isolation_level=isolation
+        )
+        try:
+            ends[isolation] = consumer.end_offsets(events)
+            sent = consumer.end_offsets(raw)
+            taken = {partition: consumer.committed(partition) for partition in raw}
+        finally:
+            consumer.close(autocommit=False)
+    return ends["read_committed"] == ends["read_uncommitted"] and all(
+        (taken[partition] or 0) == sent[partition] for partition in raw
+    )
 
 
 @dataclass(frozen=True, slots=True)

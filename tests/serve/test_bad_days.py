@@ -14,7 +14,7 @@ import pytest
 from kafka import KafkaProducer
 
 from pipeline.serve.address import read_address
-from tests.chaos.harness import Pipeline, Sender, differences, running, settle
+from tests.chaos.harness import Pipeline, Sender, differences, is_committed, running, settle
 from tests.chaos.traffic import Traffic
 from tests.kafka.server import KafkaServer
 
@@ -76,7 +76,7 @@ def test_a_broker_that_freezes_and_then_is_away_for_30_s_costs_nothing(own_kafka
         sender.send(traffic, 500)
         # Not at once: a single node of Apache Kafka 4.3 that is killed between the decision to commit a transaction and
         # its last marker calls it complete at its restart and writes none; docs/promises.md says what is seen then.
-        time.sleep(3)
+        wait_for(lambda: is_committed(pipeline), 60, lambda: pipeline.log("ingest"))
         own_kafka.kill()
         time.sleep(32)  # longer than any request waits
         assert pipeline.died() == [], pipeline.log(pipeline.died()[0])
