@@ -35,6 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("one at a time"))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """With a pytest that it does not know, pytest-xdist groups nothing and says nothing."""
+    if getattr(session.config.option, "loadgroup", False):
+        lost = [item for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+        if lost:
+            raise pytest.UsageError(f"pytest-xdist does not group {lost[0].nodeid}")
+
+
 @pytest.fixture(autouse=True)
 def own_logging() -> Iterator[None]:
     """A command that ran inside a test leaves loggers to a stream that is gone with it: each test has its own."""
