@@ -191,7 +191,7 @@ class HttpServer:
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         health = self._view.health()
-        body = {"ready": health.ready, "reasons": list(health.reasons)}
+        body = {"ready": health.ready, "reasons": list(health.reasons), "warnings": list(health.warnings)}
         return web.json_response(body, status=200 if health.ready else 503)
 
     async def _show_metrics(self, _request: web.Request) -> web.Response:

@@ -40,6 +40,7 @@ class Seen:
     counts: Counts
     store_bytes: int
     at_s: float  # monotonic
+    warnings: tuple[str, ...] = ()
 
 
 def count(connection: duckdb.DuckDBPyConnection) -> Counts:
@@ -102,6 +103,7 @@ class ServeState:
             holes=counts.holes,
             alerts_open=counts.alerts_open,
             outbox_pending=seen.outbox_pending if seen else 0,
+            warnings=seen.warnings if seen else (),
         )
 
     def _reasons(self, seen: Seen | None) -> list[str]:

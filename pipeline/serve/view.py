@@ -40,6 +40,7 @@ class Health:
     alerts_open: int
     outbox_pending: int
     extra: Mapping[str, float] = field(default_factory=dict)
+    warnings: Sequence[str] = ()  # what somebody should mend, though all goes on
 
 
 @dataclass(frozen=True, slots=True)
