@@ -64,7 +64,8 @@ def default_text(item: FieldInfo) -> str:
     if item.default is None or item.default is PydanticUndefined:
         return ""
     value = list(item.default) if isinstance(item.default, tuple) else item.default
-    return f"`{json.dumps(value if isinstance(value, bool | int | float | list) else str(value), ensure_ascii=False)}`"
+    shown = value if isinstance(value, bool | int | float | list | dict) else str(value)
+    return f"`{json.dumps(shown, ensure_ascii=False)}`"
 
 
 def settings_table() -> Iterator[str]:

@@ -168,7 +168,9 @@ def _read(base: Path) -> tuple[Rule | None, list[str]]:
     names = frozenset(meta.parameters)
     problems += [f".sql: {text}" for text in sql_problems(sql, names)]
     defaults = {name: item.default for name, item in meta.parameters.items()}
-    return Rule(base.name, meta, sql, defaults, str(base), behind(sql)), problems
+    return Rule(
+        base.name, meta, sql, defaults, str(base), behind(sql), shipped=base.parent == sql_dir("rules")
+    ), problems
 
 
 def _meta(file: Path) -> tuple[RuleMeta | None, list[str]]:

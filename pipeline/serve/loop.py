@@ -76,7 +76,7 @@ def run_serve(
         _seek(consumer, store, assigned)
         partitions = sum(item.topic == settings.topics.fingerprints for item in assigned)
         stepper = Stepper(store, rules, settings, clock, metrics, partitions, paced=True)
-        state = ServeState(store, settings, clock)
+        state = ServeState(store, settings, clock, rules)
         commands: queue.SimpleQueue[tuple[Command, Future[Mapping[str, object]]]] = state.commands
         delivery = DeliveryThread(Deliverer(settings.webhook, clock, metrics))
         stack.callback(delivery.close, settings.webhook.timeout_s)
@@ -134,6 +134,7 @@ class _Loop:
         rules = self.watch.changed() if self.watch is not None else None
         if rules is not None:
             self.stepper.use(rules)
+            self.state.rules = rules
         if self._stuck is None:
             intake = self._read()
         elif self.clock.monotonic() >= self._retry_at_s:
