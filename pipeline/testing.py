@@ -219,7 +219,7 @@ def case_bench(case: Case) -> Bench:
     for traffic in case.rows:
         for event, fact in expand(traffic):
             events.append(event)
-            if fact:
+            if fact and "account_id" in event:  # without it the decoder says what is wrong
                 facts[str(event["account_id"])] = {"account_id": event["account_id"], **fact}
     events.sort(key=lambda event: str(event["timestamp"]))
     bench = Bench()
@@ -264,7 +264,7 @@ def expand(traffic: Traffic) -> Iterator[tuple[dict[str, object], dict[str, obje
 
 
 def _turn(value: Any, number: int) -> Any:
-    return value[number % len(value)] if isinstance(value, list) else value
+    return value[number % len(value)] if isinstance(value, list) and value else value
 
 
 def _fill(value: Any, i: int, j: int) -> Any:

@@ -10,17 +10,28 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from pipeline.errors import StillwatchError
 
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("low", "medium", "high", "critical")
 
+Confidence = Literal["low", "medium", "high"]
+Status = Literal["experimental", "test", "stable", "deprecated"]
+
 # Rules of one kind of evidence look at the same facts from two sides: their strengths never add up.
 Evidence = Literal["likeness", "content", "timing", "lifecycle", "infrastructure", "identity", "usage"]
 
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
+_TAG: Final = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
+_MAX_TAG: Final = 64
+_MAX_TAGS: Final = 20
+_MAX_OWNER: Final = 80
+_LONGEST: Final = timedelta(days=400)
+_MOST_EVENTS: Final = 50_000  # of a case: each goes through the real decoder
+_LONGEST_PENDING: Final = timedelta(days=7)  # so long signals count
+_LONGEST_KEPT: Final = timedelta(days=30)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -34,15 +45,47 @@ def duration(value: object) -> timedelta:
     """Read ``90s``, ``5m``, ``24h`` or ``7d``.
 
     Raises:
-        ValueError: it is none of these, or zero.
+        ValueError: it is none of these, zero, or longer than anything is kept.
     """
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None or int(match[1]) == 0:
         raise ValueError(f"{value!r} is no duration; write 90s, 5m, 24h or 7d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        found = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError:
+        found = timedelta.max
+    if found > _LONGEST:
+        raise ValueError(f"{value} is longer than {_LONGEST.days}d")
+    return found
+
+
+def duration_or_none(value: object) -> timedelta:
+    """As ``duration``, and ``0`` (or ``0s``, ``0m`` …) for no time at all.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if value == 0 or (isinstance(value, str) and re.fullmatch(r"0+[smhd]?", value)):
+        return timedelta()
+    return duration(value)
+
+
+def _tag(value: str) -> str:
+    if len(value) > _MAX_TAG or not _TAG.fullmatch(value):
+        raise ValueError(f"{value!r} is no tag; write lower-case words, joined by - or .: account-pool, aa26-251a.g11")
+    return value
+
+
+def _line(value: str) -> str:
+    if len(value) > _MAX_OWNER or not value.isprintable() or value != value.strip():
+        raise ValueError(f"one line of at most {_MAX_OWNER} characters, such as a team's name")
+    return value
 
 
 Duration = Annotated[timedelta, BeforeValidator(duration)]
+DurationOrNone = Annotated[timedelta, BeforeValidator(duration_or_none)]
+Tag = Annotated[str, AfterValidator(_tag)]
+Line = Annotated[str, AfterValidator(_line)]
 
 
 class _Part(BaseModel):
@@ -52,9 +95,9 @@ class _Part(BaseModel):
 class Parameter(_Part):
     """A number that the SQL binds as ``$name`` and that a user may override within its range."""
 
-    default: float
-    min: float
-    max: float
+    default: FiniteFloat
+    min: FiniteFloat
+    max: FiniteFloat
     description: str
 
     @model_validator(mode="after")
@@ -64,6 +107,10 @@ class Parameter(_Part):
         return self
 
 
+NotNegative = Annotated[int, Field(ge=0)]
+CaseSeconds = Annotated[float, Field(ge=-1e7, le=1e7, allow_inf_nan=False)]
+
+
 class Traffic(_Part):
     """Events of a case, written once for many accounts; ``{i}`` is the account's number, ``{j}`` the event's.
 
@@ -71,13 +118,18 @@ class Traffic(_Part):
     """
 
     accounts: int = Field(1, gt=0, le=5000)
-    events: int | list[int] = 1
-    start_s: float = 0
-    account_step_s: float = 0
-    event_step_s: float | list[float] = 60
+    events: NotNegative | Annotated[list[NotNegative], Field(min_length=1)] = 1
+    start_s: CaseSeconds = 0
+    account_step_s: CaseSeconds = 0
+    event_step_s: CaseSeconds | Annotated[list[CaseSeconds], Field(min_length=1)] = 60
     burst: int = Field(1, gt=0, description="so many events come at once, then a step")
     event: dict[str, Any]
     facts: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def most_events(self) -> int:
+        """Events of all its accounts, if each had as many as the one with most."""
+        return self.accounts * (max(self.events) if isinstance(self.events, list) else self.events)
 
 
 class KnownItems(_Part):
@@ -114,6 +166,13 @@ class Case(_Part):
     parameters: dict[str, float] = Field(default_factory=dict)
     expect: Expected
 
+    @model_validator(mode="after")
+    def _small(self) -> Self:
+        events = sum(traffic.most_events for traffic in self.rows)
+        if events > _MOST_EVENTS:
+            raise ValueError(f"{events} events; a case has {_MOST_EVENTS} at most")
+        return self
+
 
 class RuleMeta(_Part):
     """The YAML beside the SQL."""
@@ -121,11 +180,21 @@ class RuleMeta(_Part):
     title: str
     description: str
     severity: Severity
+    confidence: Confidence = Field("medium", description="how sure a match alone makes one")
+    status: Status = Field("experimental", description="how far it is tried; none is left out for it")
+    owner: Line = Field("", description="whom to ask about it")
+    tags: list[Tag] = Field(default_factory=list, max_length=_MAX_TAGS, description="by which alerts are routed")
     evidence: Evidence
     dimension: str
     window: Duration = Field(description="how far back from its end a window reaches")
     hop: Duration = Field(description="windows end at multiples of it; the last one is looked at while it still fills")
     every: Duration = Field(description="how often, in event time, a window that still fills is looked at")
+    pending_for: DurationOrNone = Field(
+        timedelta(), alias="for", description="how long, in event time, it must match before it alerts"
+    )
+    keep_firing_for: DurationOrNone = Field(
+        timedelta(hours=1), description="how long, in event time, it must not match before its alert is over"
+    )
     alert: Literal["finding", "match"] = Field(
         "finding", description="finding: counts towards scores; match: also opens an alert of its own"
     )
@@ -135,7 +204,7 @@ class RuleMeta(_Part):
     false_positives: list[str] = Field(min_length=1)
     limits: list[str] = Field(default_factory=list, description="what it does not see")
     runbook: list[str] = Field(min_length=1)
-    tests: list[Case] = Field(min_length=2)
+    tests: Annotated[list[Case], BeforeValidator(lambda value: [] if value is None else value)] = Field(min_length=2)
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -144,6 +213,13 @@ class RuleMeta(_Part):
             raise ValueError("every must be whole minutes, and hop a multiple of every")
         if self.window < self.hop:
             raise ValueError("window must be at least hop, or events between two windows are never looked at")
+        if self.pending_for > _LONGEST_PENDING:
+            raise ValueError(f"for: {_LONGEST_PENDING.days}d at most")
+        if self.keep_firing_for > _LONGEST_KEPT:
+            raise ValueError(f"keep_firing_for: {_LONGEST_KEPT.days}d at most")
+        twice = sorted({tag for tag in self.tags if self.tags.count(tag) > 1})
+        if twice:
+            raise ValueError(f"tags: {', '.join(twice)} twice")
         if not any(case.expect.accounts for case in self.tests):
             raise ValueError("tests: at least one case must fire")
         if all(case.expect.accounts and case.expect.max_strength >= self.alert_at for case in self.tests):
@@ -188,6 +264,12 @@ class Rule:
     parameters: Mapping[str, float]
     origin: str
     behind: str = ""
+    shipped: bool = False
+
+    @property
+    def text(self) -> str:
+        """What tells one text, with what it rests on, from another, whatever its parameters."""
+        return hashlib.sha256(f"{self.sql}\0{self.behind}".encode()).hexdigest()[:12]
 
     @property
     def version(self) -> str:
