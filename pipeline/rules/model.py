@@ -17,8 +17,10 @@ from pipeline.errors import StillwatchError
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("low", "medium", "high", "critical")
 
-# Rules of one kind of evidence look at the same facts from two sides: their strengths never add up.
-Evidence = Literal["likeness", "content", "timing", "lifecycle", "infrastructure", "identity", "usage"]
+# Rules of one kind of evidence look at the same facts from two sides: their strengths never add up. What is unscored
+# is told of by an alert of its own and counts towards no score: nobody measured how many benign accounts show it.
+Evidence = Literal["likeness", "content", "timing", "lifecycle", "infrastructure", "identity", "usage", "unscored"]
+UNSCORED: Final = "unscored"
 
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -144,6 +146,8 @@ class RuleMeta(_Part):
             raise ValueError("every must be whole minutes, and hop a multiple of every")
         if self.window < self.hop:
             raise ValueError("window must be at least hop, or events between two windows are never looked at")
+        if self.evidence == UNSCORED and self.alert != "match":
+            raise ValueError("evidence: unscored counts towards no score, so nobody is told of it without alert: match")
         if not any(case.expect.accounts for case in self.tests):
             raise ValueError("tests: at least one case must fire")
         if all(case.expect.accounts and case.expect.max_strength >= self.alert_at for case in self.tests):
