@@ -173,6 +173,11 @@ def signal_page(rule: Rule) -> str:
             f"Written by `make docs` from `sql/rules/{rule.rule_id}.yml`."
         ),
         "",
+        (
+            f"Severity {meta.severity}, confidence {meta.confidence}, {meta.status}, kept by {meta.owner}. "
+            f"Tags: {', '.join(f'`{tag}`' for tag in meta.tags)}."
+        ),
+        "",
         meta.description,
         "",
         *listed("After", meta.references),

@@ -10,12 +10,15 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.errors import StillwatchError
 
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("low", "medium", "high", "critical")
+
+Confidence = Literal["low", "medium", "high"]
+Status = Literal["experimental", "test", "stable", "deprecated"]
 
 # Rules of one kind of evidence look at the same facts from two sides: their strengths never add up. What is unscored
 # is told of by an alert of its own and counts towards no score: nobody measured how many benign accounts show it.
@@ -23,6 +26,12 @@ Evidence = Literal["likeness", "content", "timing", "lifecycle", "infrastructure
 UNSCORED: Final = "unscored"
 
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
+_TAG: Final = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
+_MAX_TAG: Final = 64
+_MAX_TAGS: Final = 20
+_MAX_OWNER: Final = 80
+_LONGEST_PENDING: Final = timedelta(days=7)  # so long signals count
+_LONGEST_KEPT: Final = timedelta(days=30)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -44,7 +53,33 @@ def duration(value: object) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+def duration_or_none(value: object) -> timedelta:
+    """As ``duration``, and ``0`` (or ``0s``, ``0m`` …) for no time at all.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if value == 0 or (isinstance(value, str) and re.fullmatch(r"0+[smhd]?", value)):
+        return timedelta()
+    return duration(value)
+
+
+def _tag(value: str) -> str:
+    if len(value) > _MAX_TAG or not _TAG.fullmatch(value):
+        raise ValueError(f"{value!r} is no tag; write lower-case words, joined by - or .: account-pool, aa26-251a.g11")
+    return value
+
+
+def _line(value: str) -> str:
+    if len(value) > _MAX_OWNER or not value.isprintable() or value != value.strip():
+        raise ValueError(f"one line of at most {_MAX_OWNER} characters, such as a team's name")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(duration)]
+DurationOrNone = Annotated[timedelta, BeforeValidator(duration_or_none)]
+Tag = Annotated[str, AfterValidator(_tag)]
+Line = Annotated[str, AfterValidator(_line)]
 
 
 class _Part(BaseModel):
@@ -123,11 +158,21 @@ class RuleMeta(_Part):
     title: str
     description: str
     severity: Severity
+    confidence: Confidence = Field("medium", description="how sure a match alone makes one")
+    status: Status = Field("experimental", description="how far it is tried; none is left out for it")
+    owner: Line = Field("", description="whom to ask about it")
+    tags: list[Tag] = Field(default_factory=list, max_length=_MAX_TAGS, description="by which alerts are routed")
     evidence: Evidence
     dimension: str
     window: Duration = Field(description="how far back from its end a window reaches")
     hop: Duration = Field(description="windows end at multiples of it; the last one is looked at while it still fills")
     every: Duration = Field(description="how often, in event time, a window that still fills is looked at")
+    pending_for: DurationOrNone = Field(
+        timedelta(), alias="for", description="how long, in event time, it must match before it alerts"
+    )
+    keep_firing_for: DurationOrNone = Field(
+        timedelta(hours=1), description="how long, in event time, it must not match before its alert is over"
+    )
     alert: Literal["finding", "match"] = Field(
         "finding", description="finding: counts towards scores; match: also opens an alert of its own"
     )
@@ -148,6 +193,13 @@ class RuleMeta(_Part):
             raise ValueError("window must be at least hop, or events between two windows are never looked at")
         if self.evidence == UNSCORED and self.alert != "match":
             raise ValueError("evidence: unscored counts towards no score, so nobody is told of it without alert: match")
+        if self.pending_for > _LONGEST_PENDING:
+            raise ValueError(f"for: {_LONGEST_PENDING.days}d at most")
+        if self.keep_firing_for > _LONGEST_KEPT:
+            raise ValueError(f"keep_firing_for: {_LONGEST_KEPT.days}d at most")
+        twice = sorted({tag for tag in self.tags if self.tags.count(tag) > 1})
+        if twice:
+            raise ValueError(f"tags: {', '.join(twice)} twice")
         if not any(case.expect.accounts for case in self.tests):
             raise ValueError("tests: at least one case must fire")
         if all(case.expect.accounts and case.expect.max_strength >= self.alert_at for case in self.tests):

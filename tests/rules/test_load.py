@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,19 @@ def test_all_problems_of_all_files_are_said_at_once(tmp_path: Path) -> None:
         ("references: [G2]", "references: &a [G2]\ntags: *a", "aliases"),
         ("title: A rule", "title: A rule\nsurprise: 1", "surprise"),
         ("title: A rule", "title: [", "yml"),
+        ("severity: low", "severity: low\nconfidence: sure", "confidence"),
+        ("severity: low", "severity: low\nstatus: new", "status"),
+        ("severity: low", "severity: low\nowner: ' '", "one line"),
+        ("severity: low", 'severity: low\nowner: "two\\nlines"', "one line"),
+        ("severity: low", "severity: low\ntags: [Upper]", "no tag"),
+        ("severity: low", "severity: low\ntags: [two words]", "no tag"),
+        ("severity: low", "severity: low\ntags: [a, a]", "a twice"),
+        ("severity: low", "severity: low\ntags: [" + ", ".join(f"t{i}" for i in range(21)) + "]", "tags"),
+        ("severity: low", "severity: low\nfor: soon", "no duration"),
+        ("severity: low", "severity: low\nfor: 8d", "7d at most"),
+        ("severity: low", "severity: low\nfor: -1m", "no duration"),
+        ("severity: low", "severity: low\nkeep_firing_for: 31d", "30d at most"),
+        ("severity: low", "severity: low\npending_for: 5m", "pending_for"),
     ],
 )
 def test_a_broken_yaml_says_what_is_wrong(tmp_path: Path, before: str, after: str, said: str) -> None:
@@ -122,3 +136,23 @@ def test_parameters_are_overridden_within_their_range(tmp_path: Path) -> None:
 
 def test_every_shipped_rule_says_what_it_does_not_see() -> None:
     assert all(rule.meta.limits for rule in load_rules(RuleSettings()))
+
+
+def test_what_is_said_about_alerts_and_routing_is_read_and_changes_no_version(tmp_path: Path) -> None:
+    plain = load_directory(write(tmp_path / "one")).rules["mine"]
+    told = YAML.replace("severity: low", "severity: low\nfor: 10m\nkeep_firing_for: 0\nconfidence: high\ntags: [a.b-c]")
+    rule = load_directory(write(tmp_path / "two", yaml=told)).rules["mine"]
+    assert (plain.meta.pending_for, plain.meta.keep_firing_for) == (timedelta(), timedelta(hours=1))
+    assert (rule.meta.pending_for, rule.meta.keep_firing_for) == (timedelta(minutes=10), timedelta())
+    assert (rule.meta.confidence, rule.meta.tags, rule.meta.status) == ("high", ["a.b-c"], "experimental")
+    assert rule.version == plain.version
+
+
+def test_every_shipped_rule_says_whose_it_is_and_which_technique_it_is_about() -> None:
+    for rule in load_rules(RuleSettings()):
+        assert rule.meta.owner, rule.rule_id
+        assert any(tag.startswith("atlas.aml.t") for tag in rule.meta.tags), rule.rule_id
+        told = " ".join(rule.meta.references).lower()
+        for tag in rule.meta.tags:
+            source, _, number = tag.partition(".")
+            assert source not in {"aa26-251a", "atlas"} or number in told, f"{rule.rule_id}: {tag}"
