@@ -21,6 +21,7 @@ from pipeline.cli import (
     files,
     health,
     releases,
+    rules,
     services,
     sql,
     store,
@@ -72,6 +73,7 @@ demo.register(app)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(corpora.app, name="corpora")
 app.add_typer(releases.app, name="releases")
+app.add_typer(rules.app, name="rules")
 app.add_typer(dead_letter.app, name="dead-letter")
 app.add_typer(store.app, name="store")
 app.add_typer(configuration.app, name="config")
