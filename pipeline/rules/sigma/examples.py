@@ -12,7 +12,7 @@ from typing import Any, Final
 from pipeline.events.cues import KINDS
 from pipeline.rules.sigma.condition import Node, asked_of, holds
 from pipeline.rules.sigma.fields import BY_NAME, Field
-from pipeline.rules.sigma.values import Value
+from pipeline.rules.sigma.values import Text, Value
 
 Values = Mapping[str, Value]
 
@@ -50,6 +50,11 @@ def requests(condition: Node, *, wanted: bool, given: Values, number: int = 0) -
 def _candidates(one: Field, condition: Node, given: Values, wanted: bool, number: int) -> Iterator[Value]:
     tests = [item.test for item in asked_of(condition) if item.field == one]
     asked = [value for test in tests for value in test.examples(number)]
+    if one.role in {"flag", "size"}:
+        asked = [value for value in asked if not isinstance(value, str)]
+    elif len(tests) > 1:  # a text that contains them all
+        each = [str(next(iter(test.examples(number)))) for test in tests if isinstance(test, Text)]
+        asked += ["".join(each), "".join(reversed(each))]
     other = list(_others(one, number))
     if one.name in given:
         asked = [given[one.name], *asked]

@@ -23,10 +23,12 @@ from pipeline.rules.model import RuleFileError
 from pipeline.rules.sigma.compile import Compiled, compile_rule, one_line
 from pipeline.rules.sigma.condition import check_condition
 from pipeline.rules.sigma.refusal import NotExpressibleError, Refusal, SigmaRefusedError
+from pipeline.rules.sigma.shape import shape_problems
 from pipeline.testing import run_rule_cases
 
 MAX_BYTES: Final = 262_144
 MAX_RULES: Final = 200
+_CORRECT: Final = "correct the rule: sigmahq.io/docs has its fields"
 
 Change = Literal["written", "replaced", "unchanged"]
 
@@ -140,16 +142,20 @@ def _read(file: Path) -> tuple[list[SigmaRule | SigmaCorrelationRule], list[Refu
     wrong = [_of_sigma(rule.title, error) for rule in found.rules for error in rule.errors]
     told = {refusal.what for refusal in wrong}
     wrong += [refusal for error in found.errors if (refusal := _of_sigma("", error)).what not in told]
+    broken = {id(rule) for rule in found.rules if rule.errors}
     for rule in found.rules:
         if isinstance(rule, SigmaCorrelationRule) and not rule.errors:
             try:
                 rule.resolve_rule_references(found)
             except SigmaError as error:
+                broken.add(id(rule))
                 wrong.append(_of_sigma(rule.title, error))
+            if any(id(getattr(reference, "rule", rule)) in broken for reference in rule.referenced_rules):
+                broken.add(id(rule))  # of whose parts one is told of already
     if not found.rules and not wrong:
         wrong.append(Refusal("", "no rule in it", "a Sigma rule has title, logsource and detection"))
     written = [rule for rule in found.get_output_rules() if isinstance(rule, SigmaRule | SigmaCorrelationRule)]
-    return [rule for rule in written if not rule.errors], wrong
+    return [rule for rule in written if id(rule) not in broken], wrong
 
 
 def _documents(file: Path) -> list[dict[str, Any]]:
@@ -175,8 +181,11 @@ def _unfit(document: dict[str, Any]) -> Iterator[Refusal]:
     title = one_line(str(document.get("title", "")))
     if "filter" in document:
         yield Refusal(title, "a Sigma filter", "write what it leaves out into the condition of its rules")
+        return
     if "action" in document:
         yield Refusal(title, f"action {one_line(str(document['action']))}", "write each rule out")
+        return
+    yield from (Refusal(title, problem, _CORRECT) for problem in shape_problems(document))
     detection = document.get("detection")
     conditions = detection.get("condition") if isinstance(detection, dict) else None
     for condition in conditions if isinstance(conditions, list) else [conditions]:
@@ -188,8 +197,7 @@ def _unfit(document: dict[str, Any]) -> Iterator[Refusal]:
 
 
 def _of_sigma(title: str | None, error: Exception) -> Refusal:
-    step = "correct the rule: sigmahq.io/docs has its fields"
-    return Refusal(one_line(title), one_line(str(error)) or type(error).__name__, step)
+    return Refusal(one_line(title), one_line(str(error)) or type(error).__name__, _CORRECT)
 
 
 def _texts(one: Compiled) -> dict[str, bytes]:
