@@ -40,6 +40,7 @@ CounterName = Literal[
     "serve_queries",
     "rules_evaluated",
     "rules_failed",
+    "rules_reloaded",
     "alerts_opened",
     "webhook_attempts",
 ]
@@ -51,6 +52,8 @@ GaugeName = Literal[
     "serve_lag_messages",
     "serve_stalled_partitions",
     "store_bytes",
+    "rules_broken",
+    "rules_off",
     "alerts_open",
     "webhook_outbox_pending",
 ]
@@ -84,6 +87,9 @@ DEFINITIONS: Final[dict[str, Definition]] = {
     "store_bytes": Definition("gauge", "Size of the store file"),
     "rules_evaluated": Definition("counter", "Rule evaluations", ("rule",)),
     "rules_failed": Definition("counter", "Rule evaluations that failed", ("rule",)),
+    "rules_reloaded": Definition("counter", "Times that rules were taken anew from their files"),
+    "rules_broken": Definition("gauge", "Problems in the files of rules; what was read last without stays"),
+    "rules_off": Definition("gauge", "Rules that failed five times in a row or more, and are switched off"),
     "rules_seconds": Definition("histogram", "One evaluation", ("rule",)),
     "alerts_opened": Definition("counter", "Alerts opened", ("rule", "severity")),
     "alerts_open": Definition("gauge", "Alerts open now"),

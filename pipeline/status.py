@@ -71,6 +71,7 @@ def lines(status: Status) -> list[tuple[str, str]]:
         ("store", f"{health.store_bytes / 1e6:.1f} MB"),
         ("alerts open", str(health.alerts_open)),
         ("to deliver", str(health.outbox_pending)),
+        *(("warning", warning) for warning in health.warnings),
     ]
 
 

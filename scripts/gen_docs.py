@@ -52,6 +52,8 @@ def type_name(annotation: Any) -> str:
         return ", ".join(f"`{item}`" for item in get_args(annotation))
     if origin is tuple:
         return "list of " + type_name(get_args(annotation)[0])
+    if origin is dict:
+        return "table of " + type_name(get_args(annotation)[1])
     if origin in (types.UnionType, typing.Union):
         return " or ".join(type_name(item) for item in get_args(annotation) if item is not type(None))
     raise TypeError(f"a setting of type {annotation!r} has no name for people yet")
@@ -62,7 +64,8 @@ def default_text(item: FieldInfo) -> str:
     if item.default is None or item.default is PydanticUndefined:
         return ""
     value = list(item.default) if isinstance(item.default, tuple) else item.default
-    return f"`{json.dumps(value if isinstance(value, bool | int | float | list) else str(value), ensure_ascii=False)}`"
+    shown = value if isinstance(value, bool | int | float | list | dict) else str(value)
+    return f"`{json.dumps(shown, ensure_ascii=False)}`"
 
 
 def settings_table() -> Iterator[str]:

@@ -49,7 +49,7 @@ ORDER = (
         "links_1d",
         "prompt_distributions",
     ),
-    *("dead_letters", "pipeline_health"),
+    *("dead_letters", "pipeline_health", "rule_health"),
 )
 HEAD = """# SQL reference
 

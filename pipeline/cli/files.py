@@ -51,8 +51,8 @@ def produce(  # noqa: PLR0917 - typer takes options by name
 
     chosen = _to_topic(settings(ctx, config), topic)
     total = input_size(files)
-    with _progress("sending") as progress:
-        frames = read_files(files, consumed=lambda done: progress(done, total))
+    with progress("sending") as shown:
+        frames = read_files(files, consumed=lambda done: shown(done, total))
         confirmed = send(frames, chosen, rate=rate, pack=pack)
     told = {"topic": chosen.topics.requests, "confirmed": confirmed}
     typer.echo(
@@ -92,10 +92,8 @@ def analyze(  # noqa: PLR0917 - typer takes options by name
         else ()
     )
     try:
-        with _progress("reading") as progress:
-            result = run(
-                files, store, chosen, clock=SystemClock(), metrics=Metrics(), accounts=facts, progress=progress
-            )
+        with progress("reading") as shown:
+            result = run(files, store, chosen, clock=SystemClock(), metrics=Metrics(), accounts=facts, progress=shown)
     except KeyboardInterrupt:
         typer.echo(f"interrupted: {store} has a part of the input → delete it before the next try", err=True)
         raise
@@ -152,8 +150,8 @@ def simulate(  # noqa: PLR0917 - typer takes options by name
     if out is not None:
         write_simulation(planned, out)
     if topic is not None:
-        with _progress("sending") as progress:
-            send_simulation(planned, _to_topic(chosen, topic), progress=progress)
+        with progress("sending") as shown:
+            send_simulation(planned, _to_topic(chosen, topic), progress=shown)
     told = {"messages": planned.truth.messages, "file": out and str(out), "topic": topic, **truth.named()}
     where = " and in ".join(str(place) for place in (out, topic) if place is not None)
     typer.echo(
@@ -174,7 +172,7 @@ def _need_files(files: list[Path]) -> None:
 
 
 @contextmanager
-def _progress(verb: str) -> Iterator[Callable[[int, int], None]]:
+def progress(verb: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, only on a terminal; called with what is done and what there is."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415

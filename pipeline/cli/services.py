@@ -126,10 +126,20 @@ def serve(ctx: typer.Context, config: ConfigOption = None, parent: ParentOption 
     """
     chosen, stop = _begin(ctx, config, parent, "serve")
     from pipeline.clock import SystemClock  # noqa: PLC0415
+    from pipeline.config import load, settings_file  # noqa: PLC0415
     from pipeline.metrics import Metrics  # noqa: PLC0415
     from pipeline.serve.loop import run_serve  # noqa: PLC0415
 
-    run_serve(chosen, clock=SystemClock(), metrics=Metrics(), stop=stop)
+    options = ctx.find_object(Options) or Options()
+    named = config or options.config
+    run_serve(
+        chosen,
+        clock=SystemClock(),
+        metrics=Metrics(),
+        stop=stop,
+        file=settings_file(named),
+        reread=lambda: load(named).settings.rules,
+    )
 
 
 def broker(parent: ParentOption = None) -> None:

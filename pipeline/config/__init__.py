@@ -4,7 +4,17 @@ A setting ``section.name`` is ``[section] name = …`` in TOML and ``STILLWATCH_
 Secrets (``SecretStr``) come from the environment or from a file named by ``…_file``, never from TOML.
 """
 
-from pipeline.config.sources import CONFIG_FILE, ENV_ALIASES, ENV_PREFIX, SECRETS, Loaded, Sourced, env_name, load
+from pipeline.config.sources import (
+    CONFIG_FILE,
+    ENV_ALIASES,
+    ENV_PREFIX,
+    SECRETS,
+    Loaded,
+    Sourced,
+    env_name,
+    load,
+    settings_file,
+)
 from pipeline.config.tree import (
     EventSettings,
     IngestSettings,
@@ -47,4 +57,5 @@ __all__ = [
     "WorkerSettings",
     "env_name",
     "load",
+    "settings_file",
 ]

@@ -68,10 +68,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     values: dict[str, dict[str, Any]] = {}
     sources: dict[str, str] = {}
 
-    named = path or (Path(env["STILLWATCH_CONFIG"]) if env.get("STILLWATCH_CONFIG") else None)
-    if named is not None and not named.exists():
-        raise ConfigError(f"{named}: no such file", next_step="name an existing TOML file, or none")
-    file = named or (Path(CONFIG_FILE) if Path(CONFIG_FILE).exists() else None)
+    file = settings_file(path, env)
     if file is not None:
         _from_toml(file, values, sources, problems)
     _from_environment(env, values, sources, problems)
@@ -93,6 +90,19 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
             next_step="correct them; `stillwatch config show --defaults` lists every setting",
         )
     return Loaded(settings, sources)
+
+
+def settings_file(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Path | None:
+    """The TOML file that ``load`` reads, given the same; None: there is none.
+
+    Raises:
+        ConfigError: one was named that is not there.
+    """
+    env = os.environ if environ is None else environ
+    named = path or (Path(env["STILLWATCH_CONFIG"]) if env.get("STILLWATCH_CONFIG") else None)
+    if named is not None and not named.exists():
+        raise ConfigError(f"{named}: no such file", next_step="name an existing TOML file, or none")
+    return named or (Path(CONFIG_FILE) if Path(CONFIG_FILE).exists() else None)
 
 
 def _told(item: ErrorDetails, sources: Mapping[str, str]) -> str:
@@ -181,14 +191,16 @@ def _from_environment(
         try:
             values.setdefault(section, {})[name] = _parse(section, name, text)
         except json.JSONDecodeError as error:
-            problems.append(f"{dotted}: no JSON list: {error} (from {variable})")
+            problems.append(f"{dotted}: no JSON: {error} (from {variable})")
         sources[dotted] = variable
 
 
 def _parse(section: str, name: str, text: str) -> object:
-    """Lists may be written as JSON or with commas; the rest is left for pydantic to convert."""
+    """Lists may be written as JSON or with commas, tables as JSON; the rest is left for pydantic to convert."""
     model = Settings.model_fields[section].annotation if section in Settings.model_fields else None
     item = model.model_fields.get(name) if isinstance(model, type) and issubclass(model, BaseModel) else None
+    if item is not None and "dict" in str(item.annotation):
+        return json.loads(text)
     if item is not None and "tuple" in str(item.annotation):
         return json.loads(text) if text.startswith("[") else [part.strip() for part in text.split(",") if part.strip()]
     return text

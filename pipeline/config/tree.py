@@ -159,7 +159,15 @@ class RuleSettings(Section):
     """Rules and what makes a finding."""
 
     directory: Path | None = Field(None, description="your rules, beside the shipped ones")
-    disabled: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = Field(
+        (), description="ids of rules that do not run; `stillwatch rules disable` writes it"
+    )
+    parameters: dict[str, dict[str, float]] = Field(
+        {}, description="by rule, its parameters that are to be other than its file says, within their ranges"
+    )
+    timeout_s: Seconds = Field(
+        120.0, description="a look of a rule that takes longer is stopped, in `serve`, and the rule rests"
+    )
     false_discovery_rate: Share = Field(
         0.01, description="share of innocents among the named accounts that is accepted, on average"
     )

@@ -29,6 +29,8 @@ COSTLY_S: Final = 1.0  # a look that takes longer is costly
 COSTLY_SHARE: Final = 0.05  # of the time that looks of a costly rule may take
 PASS_S: Final = 4.0  # after which a pass of a stream begins no further rule: whatever is left is due in the next one
 _BACKOFF_S: Final = (60.0, 300.0, 900.0, 3600.0)
+OFF_AFTER: Final = 5  # failures in a row, from which on a rule is off
+OFF_S: Final = 86_400.0  # and is tried again only after so long, when it was changed, or at a restart
 
 _log = logs.get("detect")
 
@@ -78,11 +80,29 @@ class Detector:
     _suspended: dict[str, _Suspended] = field(default_factory=dict)
     _late_looked_s: dict[str, float] = field(default_factory=dict)
     _costly_until_s: dict[str, float] = field(default_factory=dict)
+    _anew: set[str] = field(default_factory=set)  # rules that were changed since: earlier failures are not theirs
 
     def __post_init__(self) -> None:
         """Raises ConfigError: the reference of ``rules.reference`` cannot be used."""
         self.reference = load_reference(self.settings.rules.reference)
         self._digest = self.reference.digest
+
+    def use(self, rules: RuleSet) -> None:
+        """Run these from the next pass on; how far each has looked stays. One that was changed is tried at once."""
+        before = {rule.rule_id: rule.version for rule in self.rules}
+        for rule in rules:
+            if before.get(rule.rule_id) != rule.version:
+                self._suspended.pop(rule.rule_id, None)
+                self._costly_until_s.pop(rule.rule_id, None)
+                self._anew.add(rule.rule_id)
+        for rule_id in before.keys() - rules.rules.keys():
+            self._suspended.pop(rule_id, None)
+        self.rules = rules
+
+    @property
+    def off(self) -> Mapping[str, str]:
+        """Why each rule that is switched off is."""
+        return {rule_id: item.reason for rule_id, item in self._suspended.items() if item.failures >= OFF_AFTER}
 
     def run(
         self,
@@ -135,7 +155,7 @@ class Detector:
                     write_passed(tx, rule.rule_id, floor_to(watermark, rule.meta.every))
                 continue
             try:
-                self._evaluate(tx, rule, windows, touched, until=floor_to(watermark, rule.meta.every))
+                self._evaluate(tx, rule, windows, touched, until=floor_to(watermark, rule.meta.every), state=state)
             except RuleResultError as error:
                 failed[rule.rule_id] = error.reason
                 self._record_failures(tx, states)
@@ -175,18 +195,27 @@ class Detector:
         return update_campaigns(tx, concerned, tests=tests.accounts, quiet=quiet, now=now)
 
     def _evaluate(
-        self, tx: WriteTx, rule: Rule, windows: Sequence[Window], touched: set[str], *, until: datetime
+        self,
+        tx: WriteTx,
+        rule: Rule,
+        windows: Sequence[Window],
+        touched: set[str],
+        *,
+        until: datetime,
+        state: RuleState,
     ) -> None:
         matches = 0
         looked_s = self.clock.monotonic()
         for window in windows:
             begun = self.clock.monotonic()
             try:
-                frame = evaluate(tx, rule, window.since, window.until)
+                within_s = self.settings.rules.timeout_s if self.paced else None
+                frame = evaluate(tx, rule, window.since, window.until, within_s=within_s)
             except (RuleAbortedError, RuleResultError) as error:
                 self.metrics.count("rules_failed", rule=rule.rule_id)
                 before = self._suspended.get(rule.rule_id)
-                self._suspend(rule.rule_id, (before.failures if before else 0) + 1, error.reason)
+                stored = 0 if rule.rule_id in self._anew else state.failures
+                self._suspend(rule.rule_id, (before.failures if before else stored) + 1, error.reason)
                 raise
             self.metrics.observe("rules_seconds", self.clock.monotonic() - begun, rule=rule.rule_id)
             self.metrics.count("rules_evaluated", rule=rule.rule_id)
@@ -199,6 +228,7 @@ class Detector:
         if look_s >= COSTLY_S:
             self._costly_until_s[rule.rule_id] = ended_s + look_s * (1 / COSTLY_SHARE - 1)
         self._suspended.pop(rule.rule_id, None)
+        self._anew.discard(rule.rule_id)
         write_success(tx, rule.rule_id, until, matches, self.clock.now())
 
     def _changed(
@@ -226,15 +256,17 @@ class Detector:
         return failed or (self.paced and now_s < self._costly_until_s.get(rule_id, 0.0))
 
     def _suspend(self, rule_id: str, failures: int, reason: str) -> None:
-        rest_s = _BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1]
+        off = failures >= OFF_AFTER
+        rest_s = OFF_S if off else _BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1]
         self._suspended[rule_id] = _Suspended(failures, reason, self.clock.monotonic() + rest_s)
-        _log.error("rule_failed", rule=rule_id, reason=reason, failures=failures, rests_s=rest_s)
+        _log.error("rule_off" if off else "rule_failed", rule=rule_id, reason=reason, failures=failures, rests_s=rest_s)
 
     def _record_failures(self, tx: Tx, states: Mapping[str, RuleState]) -> None:
         for rule_id, item in self._suspended.items():
             stored = states.get(rule_id, RuleState())
             if stored.failures != item.failures:
-                write_failure(tx, rule_id, item.failures, item.reason, self.clock.now())
+                off = item.failures >= OFF_AFTER
+                write_failure(tx, rule_id, item.failures, item.reason, self.clock.now(), off=off)
 
 
 def _waiting_since(states: Mapping[str, RuleState], rule: Rule) -> tuple[datetime, str]:

@@ -53,18 +53,19 @@ def write_passed(tx: Tx, rule_id: str, until: datetime) -> None:
     )
 
 
-def write_failure(tx: Tx, rule_id: str, failures: int, error: str, now: datetime) -> None:
-    """The rule failed; how far it had looked before stays, so that it catches up once it works."""
+def write_failure(tx: Tx, rule_id: str, failures: int, error: str, now: datetime, *, off: bool = False) -> None:
+    """The rule failed, or is off by now; how far it had looked before stays, so that it catches up once it works."""
+    values = {"rule": rule_id, "status": "off" if off else "failed", "failures": failures, "error": error, "now": now}
     known = tx.execute("select count(*) from rule_state where rule_id = $rule", {"rule": rule_id}).fetchone()
     if known and known[0]:
         tx.execute(
-            "update rule_state set status = 'failed', failures = $failures, last_error = $error, last_run_at = $now "
+            "update rule_state set status = $status, failures = $failures, last_error = $error, last_run_at = $now "
             "where rule_id = $rule",
-            {"rule": rule_id, "failures": failures, "error": error, "now": now},
+            values,
         )
         return
     tx.execute(
         "insert into rule_state (rule_id, status, failures, last_error, matches, last_run_at) "
-        "values ($rule, 'failed', $failures, $error, 0, $now)",
-        {"rule": rule_id, "failures": failures, "error": error, "now": now},
+        "values ($rule, $status, $failures, $error, 0, $now)",
+        values,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +18,36 @@ from pipeline.rules.lint import problems as sql_problems
 from pipeline.rules.model import Rule, RuleFileError, RuleMeta, out_of_range
 from pipeline.sql_text import behind
 
+RULE_ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _MAX_BYTES: Final = 262_144
+_SUFFIXES: Final = frozenset({".sql", ".yml", ".yaml"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One pair of files as it was read: the rule, or what is wrong with it."""
+
+    rule_id: str
+    base: Path  # without .sql or .yml
+    rule: Rule | None
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """All that the settings name: rules that can be used, by id, disabled ones too; what is wrong with the others.
+
+    ``broken`` has the problems of single rules by their id, ``problems`` all there are.
+    """
+
+    rules: Mapping[str, Rule]
+    disabled: frozenset[str]
+    broken: Mapping[str, tuple[str, ...]]
+    problems: tuple[str, ...]
+
+    def active(self) -> RuleSet:
+        """Those that run."""
+        return RuleSet({name: self.rules[name] for name in sorted(self.rules) if name not in self.disabled})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +69,46 @@ def load_rules(settings: RuleSettings) -> RuleSet:
     Raises:
         RuleFileError: with every problem of every file; nothing is loaded then.
     """
-    directories = [sql_dir("rules"), *([settings.directory] if settings.directory else [])]
-    found: dict[str, Rule] = {}
-    problems: list[str] = []
-    for directory in directories:
-        rules, wrong = read_directory(directory)
-        problems += wrong
-        problems += [
-            f"{rules[name].origin}: the id {name} is taken by {found[name].origin}" for name in rules.keys() & found
-        ]
-        found.update(rules)
-    problems += [f"rules.disabled: there is no rule {name}" for name in settings.disabled if name not in found]
-    if problems:
+    found = installed(settings)
+    if found.problems:
         raise RuleFileError(
-            "rules cannot be used:\n  " + "\n  ".join(sorted(problems)),
+            "rules cannot be used:\n  " + "\n  ".join(found.problems),
             next_step="correct the files; docs/rules.md has the fields",
         )
-    return RuleSet({name: found[name] for name in sorted(found) if name not in settings.disabled})
+    return found.active()
+
+
+def installed(settings: RuleSettings) -> Installed:
+    """Read every rule, those shipped first, with the parameters of the settings; says what cannot be used."""
+    found: dict[str, Rule] = {}
+    broken: dict[str, tuple[str, ...]] = {}
+    problems: list[str] = []
+    for directory in (sql_dir("rules"), *([settings.directory] if settings.directory else [])):
+        if not directory.is_dir():
+            problems.append(f"{directory}: no such directory")
+            continue
+        for read in read_pairs(directory):
+            wrong = read.problems
+            if read.rule is not None and read.rule_id in found:
+                wrong = (f"{read.base}: the id {read.rule_id} is taken by {found[read.rule_id].origin}",)
+            elif read.rule is not None and not wrong:
+                found[read.rule_id] = read.rule
+            if wrong:
+                broken[read.rule_id] = (*broken.get(read.rule_id, ()), *wrong)
+                problems += wrong
+    known = found.keys() | broken.keys()
+    problems += [f"rules.disabled: there is no rule {name}" for name in settings.disabled if name not in known]
+    for name, values in settings.parameters.items():
+        if name in found:
+            try:
+                found[name] = override(found[name], values)
+            except RuleFileError as error:
+                del found[name]
+                broken[name] = (f"rules.parameters: {error.message}",)
+                problems += broken[name]
+        elif name not in broken:
+            problems.append(f"rules.parameters: there is no rule {name}")
+    return Installed(found, frozenset(settings.disabled), broken, tuple(sorted(problems)))
 
 
 def load_directory(directory: Path) -> RuleSet:
@@ -77,22 +130,36 @@ def read_directory(directory: Path) -> tuple[dict[str, Rule], list[str]]:
     """Rules of a directory, and what is wrong with the others; a rule with a problem is not among the first."""
     if not directory.is_dir():
         return {}, [f"{directory}: no such directory"]
-    rules, problems = {}, []
-    stems = sorted({path.stem for path in directory.iterdir() if path.suffix in {".sql", ".yml"}})
-    for stem in stems:
-        rule, wrong = _read(directory / stem)
-        problems += [f"{directory / stem}{part}" for part in wrong]
-        if rule is not None and not wrong:
-            rules[stem] = rule
-    return rules, problems
+    pairs = read_pairs(directory)
+    rules = {read.rule_id: read.rule for read in pairs if read.rule is not None}
+    return rules, [problem for read in pairs for problem in read.problems]
+
+
+def read_pairs(directory: Path) -> list[Reading]:
+    """Every pair of files of a directory that is there, in the order of their ids; hidden files are none."""
+    stems = {path.stem for path in directory.iterdir() if path.suffix in _SUFFIXES and not path.name.startswith(".")}
+    return [_read_pair(directory / stem) for stem in sorted(stems)]
+
+
+def _read_pair(base: Path) -> Reading:
+    if not RULE_ID.fullmatch(base.name):
+        said = f"{base}: {base.name!r} is no id of a rule; use lower-case letters, digits, _ and -, a letter first"
+        return Reading(base.name, base, None, (said,))
+    rule, wrong = _read(base)
+    problems = tuple(f"{base}{part}" for part in wrong)
+    return Reading(base.name, base, None if problems else rule, problems)
 
 
 def _read(base: Path) -> tuple[Rule | None, list[str]]:
     missing = [f"{suffix}: missing" for suffix in (".sql", ".yml") if not base.with_suffix(suffix).is_file()]
+    if ".yml: missing" in missing and base.with_suffix(".yaml").is_file():
+        return None, [f".yaml: name it {base.name}.yml"]
     if missing:
         return None, missing
     meta, problems = _meta(base.with_suffix(".yml"))
     try:
+        if base.with_suffix(".sql").stat().st_size > _MAX_BYTES:
+            return None, [*problems, f".sql: larger than {_MAX_BYTES} bytes"]
         sql = base.with_suffix(".sql").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         return None, [*problems, f".sql: {error}"]
@@ -101,7 +168,9 @@ def _read(base: Path) -> tuple[Rule | None, list[str]]:
     names = frozenset(meta.parameters)
     problems += [f".sql: {text}" for text in sql_problems(sql, names)]
     defaults = {name: item.default for name, item in meta.parameters.items()}
-    return Rule(base.name, meta, sql, defaults, str(base), behind(sql)), problems
+    return Rule(
+        base.name, meta, sql, defaults, str(base), behind(sql), shipped=base.parent == sql_dir("rules")
+    ), problems
 
 
 def _meta(file: Path) -> tuple[RuleMeta | None, list[str]]:

@@ -182,7 +182,7 @@ class RuleMeta(_Part):
     false_positives: list[str] = Field(min_length=1)
     limits: list[str] = Field(default_factory=list, description="what it does not see")
     runbook: list[str] = Field(min_length=1)
-    tests: list[Case] = Field(min_length=2)
+    tests: Annotated[list[Case], BeforeValidator(lambda value: [] if value is None else value)] = Field(min_length=2)
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -244,6 +244,12 @@ class Rule:
     parameters: Mapping[str, float]
     origin: str
     behind: str = ""
+    shipped: bool = False
+
+    @property
+    def text(self) -> str:
+        """What tells one text, with what it rests on, from another, whatever its parameters."""
+        return hashlib.sha256(f"{self.sql}\0{self.behind}".encode()).hexdigest()[:12]
 
     @property
     def version(self) -> str:

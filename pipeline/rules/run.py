@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, Protocol
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 
 from pipeline.errors import StillwatchError
 from pipeline.events.schema import UTC_MICROSECONDS
@@ -28,6 +32,7 @@ RESULT: Final = pl.Schema(
 )
 OPTIONAL: Final = frozenset({"group_reason"})
 MAX_ROWS: Final = 500_000
+_BATCH_ROWS: Final = 65_536
 
 
 class Tx(Protocol):
@@ -63,36 +68,86 @@ class RuleResultError(StillwatchError):
         self.reason = reason
 
 
-def evaluate(tx: Tx, rule: Rule, since: datetime, until: datetime) -> pl.DataFrame:
+def evaluate(tx: Tx, rule: Rule, since: datetime, until: datetime, *, within_s: float | None = None) -> pl.DataFrame:
     """Matches of a rule in ``[since, until)``, with the columns of RESULT, in the order of entity and account.
 
-    Blocks for as long as the query takes. Reads only.
+    Blocks for as long as the query takes, or for ``within_s`` and a moment. Reads only.
 
     Raises:
         RuleAbortedError: the SQL failed; the transaction cannot go on.
         RuleResultError: wrong columns, types, nulls, strengths outside (0, 1), an entity twice, or too many rows.
     """
     bound: Mapping[str, object] = {**rule.parameters, "since": since, "until": until}
+    with _deadline(tx, within_s) as expired:
+        try:
+            table = _taken(rule.rule_id, tx.execute(rule.sql, dict(bound)))
+        except (duckdb.Error, RuntimeError) as error:  # RuntimeError: Arrow's, of a stream that failed half-way
+            late = f"it took longer than {within_s:g} s and was stopped" if expired.is_set() else None
+            raise RuleAbortedError(rule.rule_id, late or str(error).splitlines()[0]) from error
+    return checked(rule.rule_id, table)
+
+
+@contextmanager
+def _deadline(tx: Tx, within_s: float | None) -> Iterator[threading.Event]:
+    """Interrupt what the transaction runs once the time is up, again and again: one between two steps is lost."""
+    expired, ended = threading.Event(), threading.Event()
+    if within_s is None:
+        yield expired
+        return
+    connection = tx.execute("select 1")  # itself
+
+    def watch() -> None:
+        if ended.wait(within_s):
+            return
+        expired.set()
+        while not ended.is_set():
+            connection.interrupt()
+            ended.wait(0.05)
+
+    watcher = threading.Thread(target=watch, name="rule-deadline", daemon=True)
+    watcher.start()
     try:
-        frame = tx.execute(rule.sql, dict(bound)).pl()
-    except duckdb.Error as error:
-        raise RuleAbortedError(rule.rule_id, str(error).splitlines()[0]) from error
-    return checked(rule.rule_id, frame)
+        yield expired
+    finally:
+        ended.set()
+        watcher.join()
 
 
-def checked(rule_id: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame in the types and order of RESULT.
+def _taken(rule_id: str, result: duckdb.DuckDBPyConnection) -> pa.Table:
+    """All rows, as long as they are not too many: what goes beyond is never in memory."""
+    reader = result.to_arrow_reader(_BATCH_ROWS)
+    batches, rows = [], 0
+    for batch in reader:
+        rows += batch.num_rows
+        if rows > MAX_ROWS:
+            raise RuleResultError(rule_id, f"more than {MAX_ROWS} rows")
+        batches.append(batch)
+    return pa.Table.from_batches(batches, reader.schema)
+
+
+def checked(rule_id: str, table: pa.Table) -> pl.DataFrame:
+    """The rows of a rule in the types and order of RESULT.
 
     Raises:
         RuleResultError: see ``evaluate``.
     """
+    twice = sorted(name for name, times in Counter(table.column_names).items() if times > 1)
+    if twice:
+        raise RuleResultError(rule_id, f"two columns of one name: {', '.join(twice)}")
+    if table.num_rows > MAX_ROWS:
+        raise RuleResultError(rule_id, f"{table.num_rows} rows; at most {MAX_ROWS}")
+    try:
+        frame = pl.DataFrame(pl.from_arrow(table))
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        raise RuleResultError(rule_id, f"other types: {str(error).splitlines()[0]}") from None
     left_out = OPTIONAL - set(frame.columns)
     frame = frame.with_columns(pl.lit(None, pl.String).alias(name) for name in sorted(left_out))
     if sorted(frame.columns) != sorted(RESULT):
         missing, extra = sorted(set(RESULT) - set(frame.columns)), sorted(set(frame.columns) - set(RESULT))
         raise RuleResultError(rule_id, f"other columns: missing {missing}, unknown {extra}")
-    if frame.height > MAX_ROWS:
-        raise RuleResultError(rule_id, f"{frame.height} rows; at most {MAX_ROWS}")
+    nested = [name for name in RESULT if frame.schema[name].is_nested()]
+    if nested:
+        raise RuleResultError(rule_id, f"other types: {', '.join(nested)} has values inside")
     try:
         frame = frame.select(pl.col(name).cast(dtype) for name, dtype in RESULT.items())
     except pl.exceptions.PolarsError as error:

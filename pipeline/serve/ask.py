@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -13,10 +14,12 @@ from pipeline.clock import SystemClock
 from pipeline.config import StoreSettings
 from pipeline.errors import InputNotFoundError
 from pipeline.serve.client import ServeClient
-from pipeline.serve.view import Answer
+from pipeline.serve.view import LOOK_ROWS, Answer
 
 if TYPE_CHECKING:
+    from pipeline.rules.model import Rule
     from pipeline.store import Store
+    from pipeline.store.query import Result
 
 
 POLL_S: Final = 0.1  # how late Ctrl-C is noticed
@@ -32,8 +35,20 @@ class Asker(Protocol):
         ...
 
 
+class RuleAsker(Asker, Protocol):
+    """Runs rules too."""
+
+    def look(self, rule: Rule, since: datetime, until: datetime, *, explain: bool = False, timeout_s: float) -> Answer:
+        """What a rule gives over ``[since, until)``, or its plan; nothing is written.
+
+        Raises:
+            QueryError: it fails or is too slow, or serve runs another text of it, or none.
+        """
+        ...
+
+
 @contextmanager
-def asker(path: Path, settings: StoreSettings) -> Iterator[Asker]:
+def asker(path: Path, settings: StoreSettings) -> Iterator[RuleAsker]:
     """Whom to ask about the store at ``path``.
 
     Raises:
@@ -69,12 +84,33 @@ class FileAsker:
         """One query, in the reader's sandbox; ends within a second on KeyboardInterrupt, which it passes on."""
         from pipeline.store.query import run_query  # noqa: PLC0415
 
-        cancelled = threading.Event()
         rows = max_rows or self._settings.query_rows
-        with ThreadPoolExecutor(1, "query") as apart:
-            running = apart.submit(
-                run_query, self._store, sql, params=params, timeout_s=timeout_s, max_rows=rows, cancelled=cancelled
+
+        def run(cancelled: threading.Event) -> Result:
+            return run_query(self._store, sql, params=params, timeout_s=timeout_s, max_rows=rows, cancelled=cancelled)
+
+        return self._apart(run)
+
+    def look(self, rule: Rule, since: datetime, until: datetime, *, explain: bool = False, timeout_s: float) -> Answer:
+        """One look of a rule; ends within a second on KeyboardInterrupt, which it passes on."""
+        from pipeline.store.query import run_rule  # noqa: PLC0415
+
+        def run(cancelled: threading.Event) -> Result:
+            return run_rule(
+                self._store,
+                f"explain {rule.sql}" if explain else rule.sql,
+                params={**rule.parameters, "since": since, "until": until},
+                timeout_s=timeout_s,
+                max_rows=LOOK_ROWS,
+                cancelled=cancelled,
             )
+
+        return self._apart(run)
+
+    def _apart(self, run: Callable[[threading.Event], Result]) -> Answer:
+        cancelled = threading.Event()
+        with ThreadPoolExecutor(1, "query") as apart:
+            running = apart.submit(run, cancelled)
             try:
                 # Not one wait without end: Polars takes SIGINT in a way (SA_RESTART) that does not wake such a wait.
                 while not running.done():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import httpx
 import msgspec
@@ -16,7 +17,10 @@ from pipeline.serve.address import ServeAddress, process_lives, read_address
 from pipeline.serve.clearing import Clearing
 from pipeline.serve.corpora import AddCorpus, CorpusChange
 from pipeline.serve.releases import Release
-from pipeline.serve.view import Answer, Health
+from pipeline.serve.view import Answer, Health, RuleLook
+
+if TYPE_CHECKING:
+    from pipeline.rules.model import Rule
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 
@@ -70,6 +74,13 @@ class ServeClient:
         """One analyst query. Raises QueryError with what serve says."""
         body = {"sql": sql, "params": params or {}, "max_rows": max_rows, "timeout_s": timeout_s}
         response = self._send("/v1/sql", body, timeout_s=timeout_s + 10, accept=ARROW)
+        table = pa.ipc.open_stream(response.content).read_all()
+        return Answer(table, response.headers.get("X-Stillwatch-Truncated") == "true")
+
+    def look(self, rule: Rule, since: datetime, until: datetime, *, explain: bool = False, timeout_s: float) -> Answer:
+        """One look of a rule that serve runs too, with these parameters. Raises QueryError with what serve says."""
+        body = RuleLook(rule.rule_id, rule.text, rule.parameters, since, until, explain, timeout_s)
+        response = self._send("/v1/rules/look", body, timeout_s=timeout_s + 10, accept=ARROW)
         table = pa.ipc.open_stream(response.content).read_all()
         return Answer(table, response.headers.get("X-Stillwatch-Truncated") == "true")
 
@@ -135,5 +146,11 @@ class ServeClient:
             told = msgspec.json.decode(response.content, type=dict[str, str])
         except msgspec.MsgspecError:
             told = {"error": f"HTTP {response.status_code}"}
-        kind = QueryError if path == "/v1/sql" else UsageError if response.status_code == 400 else StoreError
+        kind = (
+            QueryError
+            if path in {"/v1/sql", "/v1/rules/look"}
+            else UsageError
+            if response.status_code == 400
+            else StoreError
+        )
         raise kind(told.get("error", ""), next_step=told.get("next_step", ""))

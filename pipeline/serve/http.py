@@ -29,7 +29,7 @@ from pipeline.serve.clearing import Clearing, check_clearing
 from pipeline.serve.corpora import RemoveCorpus
 from pipeline.serve.corpus_body import decode
 from pipeline.serve.releases import Release, check_release
-from pipeline.serve.view import Answer, Backup, Command, ImportAccounts, ServeView
+from pipeline.serve.view import Answer, Backup, Command, ImportAccounts, RuleLook, ServeView
 
 MAX_BODY_BYTES: Final = 33_554_432
 MAX_SQL_BYTES: Final = 262_144
@@ -121,6 +121,7 @@ class HttpServer:
         app.router.add_get("/metrics", self._show_metrics)
         app.router.add_get("/v1/status", self._status)
         app.router.add_post("/v1/sql", self._sql)
+        app.router.add_post("/v1/rules/look", self._look)
         app.router.add_post("/v1/accounts", self._accounts)
         app.router.add_post("/v1/clearances", self._clearances)
         app.router.add_post("/v1/corpora", self._add_corpus)
@@ -191,7 +192,7 @@ class HttpServer:
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         health = self._view.health()
-        body = {"ready": health.ready, "reasons": list(health.reasons)}
+        body = {"ready": health.ready, "reasons": list(health.reasons), "warnings": list(health.warnings)}
         return web.json_response(body, status=200 if health.ready else 503)
 
     async def _show_metrics(self, _request: web.Request) -> web.Response:
@@ -200,21 +201,33 @@ class HttpServer:
     async def _status(self, _request: web.Request) -> web.Response:
         return _json(self._view.health())
 
-    async def _sql(self, request: web.Request) -> web.Response:
+    async def _sql(self, request: web.Request) -> web.StreamResponse:
         asked = msgspec.json.decode(await _body(request, MAX_SQL_BYTES), type=SqlRequest)
+        limits = self._settings.store
+        max_rows = max(1, min(asked.max_rows or limits.query_rows, limits.query_rows))
+        timeout_s = self._time_allowed(asked.timeout_s)
+        return await self._ask(
+            request, lambda: self._view.query(asked.sql, asked.params, max_rows=max_rows, timeout_s=timeout_s)
+        )
+
+    async def _look(self, request: web.Request) -> web.StreamResponse:
+        asked = msgspec.json.decode(await _body(request, MAX_SQL_BYTES), type=RuleLook)
+        timeout_s = self._time_allowed(asked.timeout_s)
+        return await self._ask(request, lambda: self._view.look(asked, timeout_s=timeout_s))
+
+    def _time_allowed(self, asked_s: float | None) -> float:
+        limit_s = self._settings.store.query_timeout_s
+        return max(0.01, min(asked_s or limit_s, limit_s))
+
+    async def _ask(self, request: web.Request, ask: Callable[[], Answer]) -> web.StreamResponse:
         if self._running >= MAX_QUERIES:
             self._metrics.count("serve_queries", outcome="busy")
             return _problem(
                 503, f"{MAX_QUERIES} queries are running", "try again in a moment", headers={"Retry-After": "1"}
             )
-        limits = self._settings.store
-        max_rows = max(1, min(asked.max_rows or limits.query_rows, limits.query_rows))
-        timeout_s = max(0.01, min(asked.timeout_s or limits.query_timeout_s, limits.query_timeout_s))
         arrow = ARROW in request.headers.get("Accept", "")
         self._running += 1
-        work = self._loop.run_in_executor(
-            self._pool, self._run_query, asked.sql, asked.params, max_rows, timeout_s, arrow
-        )
+        work = self._loop.run_in_executor(self._pool, _answered, ask, arrow)
         try:
             body, truncated = await asyncio.shield(work)
         except StoreError as error:
@@ -236,12 +249,6 @@ class HttpServer:
         self._running -= 1
         failed = work.cancelled() or work.exception() is not None
         self._metrics.count("serve_queries", outcome="failed" if failed else "ok")
-
-    def _run_query(
-        self, sql: str, params: Mapping[str, object], max_rows: int, timeout_s: float, arrow: bool
-    ) -> tuple[bytes, bool]:
-        answer = self._view.query(sql, params, max_rows=max_rows, timeout_s=timeout_s)
-        return (_as_arrow(answer) if arrow else _as_json(answer)), answer.truncated
 
     async def _accounts(self, request: web.Request) -> web.Response:
         rows = msgspec.json.decode(await _body(request, MAX_BODY_BYTES), type=list[dict[str, Any]])
@@ -324,6 +331,11 @@ def host_allowed(host: str, listen: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _answered(ask: Callable[[], Answer], arrow: bool) -> tuple[bytes, bool]:
+    answer = ask()
+    return (_as_arrow(answer) if arrow else _as_json(answer)), answer.truncated
 
 
 def _as_arrow(answer: Answer) -> bytes:

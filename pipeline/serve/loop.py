@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -15,11 +16,12 @@ from pipeline import logs
 from pipeline.alerts.delivery import Deliverer, Outcome, due, pending
 from pipeline.broker import check_broker, ensure_topics, kafka_options, topic_epoch
 from pipeline.clock import Clock
-from pipeline.config import Settings
+from pipeline.config import RuleSettings, Settings
 from pipeline.errors import StillwatchError, StoreError
 from pipeline.faults import hit
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
+from pipeline.rules.watch import RuleWatch
 from pipeline.serve.clearing import Clearing, check_clearing
 from pipeline.serve.corpora import AddCorpus, RemoveCorpus
 from pipeline.serve.delivery import DeliveryThread
@@ -42,8 +44,18 @@ RETRY_AFTER_S = 2.0  # a full disk is looked at again so often
 _log = logs.get("serve")
 
 
-def run_serve(settings: Settings, *, clock: Clock, metrics: Metrics, stop: threading.Event) -> None:
+def run_serve(
+    settings: Settings,
+    *,
+    clock: Clock,
+    metrics: Metrics,
+    stop: threading.Event,
+    file: Path | None = None,
+    reread: Callable[[], RuleSettings] | None = None,
+) -> None:
     """Serve until ``stop`` is set; then finish the transaction at hand and close.
+
+    Rules are taken anew when their files change, or what ``reread`` gives when the settings' ``file`` does.
 
     Raises:
         BrokerUnavailableError: no broker at the start. One that goes away later is waited for.
@@ -64,7 +76,7 @@ def run_serve(settings: Settings, *, clock: Clock, metrics: Metrics, stop: threa
         _seek(consumer, store, assigned)
         partitions = sum(item.topic == settings.topics.fingerprints for item in assigned)
         stepper = Stepper(store, rules, settings, clock, metrics, partitions, paced=True)
-        state = ServeState(store, settings, clock)
+        state = ServeState(store, settings, clock, rules)
         commands: queue.SimpleQueue[tuple[Command, Future[Mapping[str, object]]]] = state.commands
         delivery = DeliveryThread(Deliverer(settings.webhook, clock, metrics))
         stack.callback(delivery.close, settings.webhook.timeout_s)
@@ -80,6 +92,7 @@ def run_serve(settings: Settings, *, clock: Clock, metrics: Metrics, stop: threa
             state=state,
             epoch=epoch,
             stop=stop,
+            watch=RuleWatch(settings.rules, rules, clock, metrics, file, reread),
         )
         _log.info("serve_started", store=str(settings.store.path), partitions=partitions)
         while not stop.is_set():
@@ -102,6 +115,7 @@ class _Loop:
     state: ServeState
     epoch: str
     stop: threading.Event
+    watch: RuleWatch | None = None
     _reader: IntakeReader = field(init=False)
     _upkeep: Upkeep = field(init=False)
     _stuck: Intake | None = None
@@ -117,6 +131,10 @@ class _Loop:
 
     def turn(self) -> None:
         """Read, apply, deliver, tidy up: once, each only if there is something to do."""
+        rules = self.watch.changed() if self.watch is not None else None
+        if rules is not None:
+            self.stepper.use(rules)
+            self.state.rules = rules
         if self._stuck is None:
             intake = self._read()
         elif self.clock.monotonic() >= self._retry_at_s:
@@ -171,6 +189,10 @@ class _Loop:
             messages = due(connection, self.clock.now(), endpoint=endpoint)
         self.delivery.offer(messages)
 
+    def _warnings(self) -> tuple[str, ...]:
+        off = (f"rule {rule_id} is switched off: {reason}" for rule_id, reason in self.stepper.off.items())
+        return (*(self.watch.problems if self.watch is not None else ()), *off)
+
     def _observe(self, now_s: float) -> None:
         if now_s - self._health_at_s < HEALTH_EVERY_S:
             return
@@ -187,6 +209,7 @@ class _Loop:
         size_bytes = self.store.size_bytes()
         self.metrics.set("webhook_outbox_pending", waiting)
         self.metrics.set("store_bytes", size_bytes)
+        self.metrics.set("rules_off", len(self.stepper.off))
         self.state.observe(
             Seen(
                 watermark=self.stepper.watermark,
@@ -198,6 +221,7 @@ class _Loop:
                 counts=counts,
                 store_bytes=size_bytes,
                 at_s=now_s,
+                warnings=self._warnings(),
             )
         )
 

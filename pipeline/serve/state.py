@@ -12,9 +12,12 @@ import duckdb
 
 from pipeline.clock import Clock
 from pipeline.config import Settings
-from pipeline.serve.view import Answer, Command, Health
+from pipeline.errors import QueryError
+from pipeline.rules.load import RuleSet
+from pipeline.rules.model import out_of_range
+from pipeline.serve.view import LOOK_ROWS, Answer, Command, Health, RuleLook
 from pipeline.store import Store
-from pipeline.store.query import run_query
+from pipeline.store.query import run_query, run_rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Seen:
     counts: Counts
     store_bytes: int
     at_s: float  # monotonic
+    warnings: tuple[str, ...] = ()
 
 
 def count(connection: duckdb.DuckDBPyConnection) -> Counts:
@@ -58,6 +62,7 @@ class ServeState:
     store: Store
     settings: Settings
     clock: Clock
+    rules: RuleSet = field(default_factory=lambda: RuleSet({}))
     commands: queue.SimpleQueue[tuple[Command, Future[Mapping[str, object]]]] = field(default_factory=queue.SimpleQueue)
     _seen: Seen | None = None
     _failure: str | None = None
@@ -77,6 +82,28 @@ class ServeState:
             QueryError: it is refused, wrong or too slow.
         """
         result = run_query(self.store, sql, params=params, timeout_s=timeout_s, max_rows=max_rows)
+        return Answer(result.table, result.truncated)
+
+    def look(self, asked: RuleLook, *, timeout_s: float) -> Answer:
+        """Run a rule that is loaded over some window; from any thread. A text that somebody sends is never run.
+
+        Raises:
+            QueryError: no such rule is loaded, or another text of it; it fails or is too slow.
+        """
+        rule = self.rules.rules.get(asked.rule_id)
+        if rule is None or rule.text != asked.text:
+            known = "no rule" if rule is None else "another text of rule"
+            raise QueryError(
+                f"serve runs {known} {asked.rule_id}",
+                next_step="put it where rules.directory of serve's settings is, wait for some seconds, or look at a "
+                "copy of the store: stillwatch store backup COPY, then --store COPY",
+            )
+        wrong = out_of_range(asked.parameters, rule.meta.parameters)
+        if wrong:
+            raise QueryError(f"{asked.rule_id}: {'; '.join(wrong)}", next_step="see `stillwatch rules show`")
+        values = {**rule.parameters, **asked.parameters, "since": asked.since, "until": asked.until}
+        sql = f"explain {rule.sql}" if asked.explain else rule.sql
+        result = run_rule(self.store, sql, params=values, timeout_s=timeout_s, max_rows=LOOK_ROWS)
         return Answer(result.table, result.truncated)
 
     def submit(self, command: Command) -> Future[Mapping[str, object]]:
@@ -102,6 +129,7 @@ class ServeState:
             holes=counts.holes,
             alerts_open=counts.alerts_open,
             outbox_pending=seen.outbox_pending if seen else 0,
+            warnings=seen.warnings if seen else (),
         )
 
     def _reasons(self, seen: Seen | None) -> list[str]:

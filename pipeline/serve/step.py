@@ -71,6 +71,16 @@ class Stepper:
         self.unheard = frozenset(self._heard_s)
         self._key = read_key(self.settings.privacy)
 
+    def use(self, rules: RuleSet) -> None:
+        """Run these rules from the next step on."""
+        self.rules = rules
+        self._detector.use(rules)
+
+    @property
+    def off(self) -> Mapping[str, str]:
+        """Why each rule that is switched off is."""
+        return self._detector.off
+
     def step(self, intake: Intake, outcomes: Sequence[Outcome] = (), epoch: str = "") -> Applied:
         """Apply all of it or nothing.
 

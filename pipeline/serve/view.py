@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import pyarrow as pa
 
@@ -22,6 +22,22 @@ class Answer:
 
     table: pa.Table
     truncated: bool
+
+
+LOOK_ROWS: Final = 100_000  # of a look of a rule that somebody asks for
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLook:
+    """A look of a rule that is asked for by its name. ``text``: which text of it is meant, see ``Rule.text``."""
+
+    rule_id: str
+    text: str
+    parameters: Mapping[str, float]
+    since: datetime
+    until: datetime
+    explain: bool = False
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,7 @@ class Health:
     alerts_open: int
     outbox_pending: int
     extra: Mapping[str, float] = field(default_factory=dict)
+    warnings: Sequence[str] = ()  # what somebody should mend, though all goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +81,10 @@ class ServeView(Protocol):
 
     def query(self, sql: str, params: Mapping[str, object], *, max_rows: int, timeout_s: float) -> Answer:
         """Run one analyst query; blocks up to ``timeout_s``. Raises QueryError."""
+        ...
+
+    def look(self, asked: RuleLook, *, timeout_s: float) -> Answer:
+        """Run a rule that is loaded, or explain it; blocks up to ``timeout_s``. Raises QueryError."""
         ...
 
     def health(self) -> Health:

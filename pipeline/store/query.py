@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -60,13 +60,47 @@ def run_query(
         QueryError: it is not allowed, wrong, too slow, or needs too much memory; the message says which.
         StoreError: the store itself fails; serve is opening it again.
     """
+
+    def judged(cursor: duckdb.DuckDBPyConnection) -> tuple[duckdb.Statement, dict[str, object]]:
+        statement = judge(cursor, sql)
+        return statement, _bound(statement, params or {})
+
+    return _run(store, judged, timeout_s, max_rows, cancelled)
+
+
+def run_rule(
+    store: Store | duckdb.DuckDBPyConnection,
+    sql: str,
+    *,
+    params: Mapping[str, object],
+    timeout_s: float,
+    max_rows: int,
+    cancelled: threading.Event | None = None,
+) -> Result:
+    """As ``run_query``, for the text of a rule, or EXPLAIN and that: ``rules.lint`` has judged it, and it may do more.
+
+    Not for texts that somebody sends: what it may call (``format``) can fill the memory.
+
+    Raises:
+        QueryError: it fails, is too slow, or needs too much memory.
+        StoreError: the store itself fails.
+    """
+    return _run(store, lambda _: (sql, dict(params)), timeout_s, max_rows, cancelled)
+
+
+def _run(
+    store: Store | duckdb.DuckDBPyConnection,
+    judged: Callable[[duckdb.DuckDBPyConnection], tuple[duckdb.Statement | str, dict[str, object]]],
+    timeout_s: float,
+    max_rows: int,
+    cancelled: threading.Event | None,
+) -> Result:
     cursor = store.reader() if isinstance(store, Store) else store.cursor()
     readers = store.readers if isinstance(store, Store) else Readers(SystemClock())
     try:
         with readers.entered(cursor), _deadline(cursor, timeout_s, cancelled or threading.Event()) as expired:
             try:
-                statement = judge(cursor, sql)
-                bound = _bound(statement, params or {})
+                statement, bound = judged(cursor)
                 cursor.execute("begin transaction read only")
                 cursor.execute(statement, bound) if bound else cursor.execute(statement)
                 return _fetch(cursor, max_rows)

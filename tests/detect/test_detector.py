@@ -14,7 +14,8 @@ from pipeline.alerts import update_alerts
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.detect import DetectionResult, Detector
-from pipeline.detect.detector import COSTLY_SHARE, PASS_S
+from pipeline.detect.detector import COSTLY_SHARE, OFF_AFTER, OFF_S, PASS_S
+from pipeline.detect.trouble import rule_trouble
 from pipeline.metrics import Metrics
 from pipeline.rules import RuleAbortedError, RuleSet, load_rules
 from pipeline.rules.run import evaluate
@@ -126,9 +127,9 @@ def test_a_costly_rule_looks_less_often_and_finds_the_same(full: Tx, monkeypatch
     late = pl.col("account_id").str.starts_with("camp")
     tx, clock = Tx(), ManualClock(END)
 
-    def slow(*asked: Any) -> pl.DataFrame:
+    def slow(*asked: Any, **limits: Any) -> pl.DataFrame:
         clock.advance(3)
-        return evaluate(*asked)
+        return evaluate(*asked, **limits)
 
     monkeypatch.setattr("pipeline.detect.detector.evaluate", slow)
     rules = RuleSet({"shared_prompt": RULES.rules["shared_prompt"]})
@@ -150,10 +151,10 @@ def test_a_pass_that_has_taken_long_leaves_the_rest_to_the_next_one(full: Tx, mo
     events, facts = world()
     clock, order = ManualClock(END), list[str]()
 
-    def slow(*asked: Any) -> pl.DataFrame:
+    def slow(*asked: Any, **limits: Any) -> pl.DataFrame:
         order.append(asked[1].rule_id)
         clock.advance(PASS_S / 2 + 0.1)
-        return evaluate(*asked)
+        return evaluate(*asked, **limits)
 
     monkeypatch.setattr("pipeline.detect.detector.evaluate", slow)
     names = sorted(rule.rule_id for rule in RULES if rule.meta.window >= timedelta(hours=24))
@@ -211,6 +212,55 @@ def test_a_rule_that_fails_does_not_stop_the_others() -> None:
     assert row is not None
     assert row[:2] == ("failed", 1)
     assert "boom" in row[2]
+
+
+def broken_inspector(clock: ManualClock) -> tuple[Detector, RuleSet]:
+    rule = RULES.rules["full_speed_new_account"]
+    broken = replace(
+        rule, rule_id="aaa_broken", sql="select error('boom') from links where $since < $until", parameters={}
+    )
+    rules = RuleSet({"aaa_broken": broken, "shared_client": RULES.rules["shared_client"]})
+    return detector(clock, rules), rules
+
+
+def fail(inspector: Detector, tx: Tx) -> None:
+    tx.execute("begin")
+    with pytest.raises(RuleAbortedError, match="boom"):
+        inspector.run(tx, watermark=END)
+    tx.execute("rollback")
+    inspector.run(tx, watermark=END)
+
+
+def test_a_rule_that_goes_on_failing_is_switched_off_and_tried_when_it_was_changed() -> None:
+    tx, clock = Tx(), ManualClock(END)
+    tx.add(*world())
+    inspector, rules = broken_inspector(clock)
+    for rest_s in (60, 300, 900, 3600):
+        fail(inspector, tx)
+        assert [trouble.state for trouble in rule_trouble(tx, rules.rules)] == ["failed"]
+        clock.advance(rest_s)
+    fail(inspector, tx)
+    [trouble] = rule_trouble(tx, rules.rules)
+    assert (trouble.rule_id, trouble.state, trouble.failures) == ("aaa_broken", "off", OFF_AFTER)
+    assert "boom" in trouble.reason
+    assert inspector.off.keys() == {"aaa_broken"}
+    assert rule_trouble(tx, ["shared_client"]) == []
+    clock.advance(OFF_S - 1)
+    inspector.run(tx, watermark=END)  # off: not tried
+    clock.advance(1)
+    fail(inspector, tx)  # once a day
+    # After a restart it is tried once, and is off again at once: what the store remembers counts.
+    again, _ = broken_inspector(clock)
+    fail(again, tx)
+    assert again.off.keys() == {"aaa_broken"}
+    still = replace(rules.rules["aaa_broken"], sql="select error('boom') from links where $since <> $until")
+    again.use(RuleSet({**rules.rules, "aaa_broken": still}))
+    assert again.off == {}
+    fail(again, tx)
+    assert [trouble.failures for trouble in rule_trouble(tx, rules.rules)] == [1]
+    again.use(RuleSet({"shared_client": rules.rules["shared_client"]}))
+    again.run(tx, watermark=END)
+    assert again.off == {}
 
 
 def test_an_alert_opens_once_and_resolves_when_quiet() -> None:

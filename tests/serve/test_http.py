@@ -25,7 +25,7 @@ from pipeline.serve import http
 from pipeline.serve.address import ServeAddress, address_file, write_address
 from pipeline.serve.client import ServeClient
 from pipeline.serve.http import MAX_QUERIES, MAX_SQL_BYTES, HttpServer, host_allowed
-from pipeline.serve.view import Answer, Backup, Command, Health
+from pipeline.serve.view import Answer, Backup, Command, Health, RuleLook
 
 WATERMARK = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 
@@ -49,6 +49,9 @@ class View:
         except duckdb.Error as error:
             raise QueryError(str(error).splitlines()[0], next_step="mend the query") from error
         return Answer(found.slice(0, max_rows), found.num_rows > max_rows)
+
+    def look(self, asked: RuleLook, *, timeout_s: float) -> Answer:
+        return self.query("select $rule as rule_id", {"rule": asked.rule_id}, max_rows=1, timeout_s=timeout_s)
 
     def health(self) -> Health:
         reasons = () if self.ready else ("the broker is away",)
