@@ -35,7 +35,7 @@ def event_cases(selection: Selection, entity: Entity, span: Span, threshold: int
     def case(name: str, request: Request, events: int, step_s: float, fires: int) -> Case:
         return _case(name, [_traffic(request, events, step_s=step_s)], fires, parameters)
 
-    cases = [case(f"{count} requests that it selects", made, count, step, 1)]
+    cases = [case(_requests(count), made, count, step, 1)]
     if count > 1:
         cases.append(case(f"the same, {count - 1} of them", made, count - 1, step, 0))
         far = 2 * span.seconds / (count - 1)
@@ -113,6 +113,10 @@ def sequence_cases(
             turned = [(_APART_S * at, one) for at, one in enumerate(reversed(made))]
             cases.append(case("all of them in another order", turned, 0))
     return _with_look_alike(cases)
+
+
+def _requests(count: int) -> str:
+    return f"{count} requests that it selects" if count > 1 else "a request that it selects"
 
 
 def _given(selections: Sequence[Selection], entity: Entity) -> Values:

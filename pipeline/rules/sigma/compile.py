@@ -311,10 +311,14 @@ def _tree(rule: SigmaAny, title: str, severity: Severity, strength: float, body:
         "runbook": [
             "Look at what else is known of the account: stillwatch explain account ID.",
             "Look at its requests hour by hour: stillwatch sql --saved account_by_hour --param account=ID.",
-            "Hold it against the known false positives; clear the account, or raise the threshold, if one fits.",
+            f"Hold it against the known false positives; if one fits, clear the account, or {_remedy(body)}.",
         ],
         "tests": list(body.cases),
     }
+
+
+def _remedy(body: _Body) -> str:
+    return "raise threshold in your settings (rules.parameters)" if body.parameters else "narrow the rule"
 
 
 def _origin(rule: SigmaAny) -> str:

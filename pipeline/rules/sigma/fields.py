@@ -76,7 +76,6 @@ FIELDS: Final = (
         "who is billed; a pseudonym where `privacy.pseudonymise` names it",
         sql="account_id",
         always=True,
-        aliases=("user.id", "account.id"),
     ),
     Field("account.plan", "who", "fact about the account", sql="plan"),
     Field("account.organisation", "who", "fact about the account", sql="organisation"),

@@ -14,6 +14,26 @@ from typing import Final, Literal
 from pipeline.rules.sigma.condition import EVERYTHING, holds, negated, sql_of
 from pipeline.rules.sigma.fields import Entity, Field
 from pipeline.rules.sigma.selection import Selection, chosen_buckets, chosen_classes, feature
+from pipeline.rules.sigma.templates import (
+    ALL_THERE,
+    CHOSEN,
+    DISTINCT,
+    ENOUGH,
+    FOLLOWING,
+    FOUND,
+    MERGED,
+    NEXT,
+    OTHERS,
+    OVER,
+    OWNERS,
+    PANES,
+    REST,
+    SKETCHED,
+    SUMMED,
+    TALLIED,
+    THINGS,
+    USED,
+)
 from pipeline.rules.sigma.values import quote
 
 Order = Literal["any", "given"]
@@ -55,7 +75,7 @@ def count_events(selection: Selection, entity: Entity, span: Span, *, strength: 
     """Whose requests that are selected come to ``$threshold`` within the span."""
     parts = [*_subjects(selection, entity), *_counted(selection, entity, span.by_hour)]
     return _query(
-        [*parts, ("spans", _SUMMED.format(before=span.before))], _over(entity, span, strength, "requests", told)
+        [*parts, ("spans", SUMMED.format(before=span.before))], _over(entity, span, strength, "requests", told)
     )
 
 
@@ -64,13 +84,13 @@ def count_values(selection: Selection, field: Field, entity: Entity, span: Span,
     parts = _subjects(selection, entity)
     if field.role == "sketch":
         parts += [
-            ("seen", _SKETCHED.format(column=field.sql, **_pane(selection, entity, span.by_hour))),
-            ("enough", _ENOUGH),
-            ("spans", _MERGED.format(before=span.before)),
+            ("seen", SKETCHED.format(column=field.sql, **_pane(selection, entity, span.by_hour))),
+            ("enough", ENOUGH),
+            ("spans", MERGED.format(before=span.before)),
         ]
     else:
-        text = _USED.format(value=field.sql, **_links(selection, entity, field))
-        parts += [("used", text), ("spans", _DISTINCT.format(before=span.before))]
+        text = USED.format(value=field.sql, **_links(selection, entity, field))
+        parts += [("used", text), ("spans", DISTINCT.format(before=span.before))]
     return _query(parts, _over(entity, span, strength, f"different {field.name}", told))
 
 
@@ -85,7 +105,7 @@ def sequence(
         ends = ("first_seen", "last_seen") if selection.by_hour and _positive(selection) else None
         parts.append((f"part_{number}", _points(number, ends)))
     parts += _in_order(len(selections)) if order == "given" else _in_any_order(len(selections))
-    final = _FOUND.format(
+    final = FOUND.format(
         entity=entity,
         strength=strength,
         told=quote(f"{told} within {span.told}.", most=_LONGEST_TOLD),
@@ -104,10 +124,10 @@ def _subjects(selection: Selection, entity: Entity, suffix: str = "") -> list[tu
     if entity == "api_key":
         who = "" if selection.who == EVERYTHING else f"\n    and {sql_of(selection.who, 'accounts.')}"
         key = "" if selection.key == EVERYTHING else f"\n    and {sql_of(selection.key)}"
-        return [(f"subjects{suffix}", _OWNERS.format(who=who, key=key))]
+        return [(f"subjects{suffix}", OWNERS.format(who=who, key=key))]
     if selection.who == EVERYTHING:
         return []
-    return [(f"subjects{suffix}", _CHOSEN.format(who=sql_of(selection.who, "accounts.")))]
+    return [(f"subjects{suffix}", CHOSEN.format(who=sql_of(selection.who, "accounts.")))]
 
 
 def _joined(selection: Selection, entity: Entity, column: str, suffix: str = "") -> tuple[str, str]:
@@ -146,12 +166,12 @@ def _counted(selection: Selection, entity: Entity, by_hour: bool, suffix: str = 
     name = f"counted{suffix}"
     if field is None or field.role != "thing":
         expression = "prints.events" if field is None else _measure(selection, field)
-        return [(name, _PANES.format(matched=expression, **_pane(selection, entity, by_hour, suffix)))]
+        return [(name, PANES.format(matched=expression, **_pane(selection, entity, by_hour, suffix)))]
     if _positive(selection):
-        return [(name, _THINGS.format(**_links(selection, entity, field, suffix)))]
+        return [(name, THINGS.format(**_links(selection, entity, field, suffix)))]
     not_selected = sql_of(negated(selection.what))
-    others = _OTHERS.format(source=entity, target=field.target, window=_LINK, where=not_selected)
-    rest = _REST.format(others=f"others{suffix}", **_pane(selection, entity, True, suffix))
+    others = OTHERS.format(source=entity, target=field.target, window=_LINK, where=not_selected)
+    rest = REST.format(others=f"others{suffix}", **_pane(selection, entity, True, suffix))
     return [(f"others{suffix}", others), (name, rest)]
 
 
@@ -163,7 +183,7 @@ def _measure(selection: Selection, field: Field) -> str:
     chosen, missing = chosen_buckets(selection.what, field), holds(selection.what, {})
     if missing:
         chosen = sorted(set(range(64)) - set(chosen))
-    counted = _TALLIED.format(feature=feature(field), chosen=_ranges(chosen))
+    counted = TALLIED.format(feature=feature(field), chosen=_ranges(chosen))
     return f"prints.events - {counted}" if missing else counted
 
 
@@ -177,7 +197,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 def _over(entity: Entity, span: Span, strength: float, noun: str, told: str) -> str:
     sentence = quote(f" {noun} within {span.told}: {told}. ", most=_LONGEST_TOLD)
-    return _OVER.format(entity=entity, strength=strength, sentence=sentence)
+    return OVER.format(entity=entity, strength=strength, sentence=sentence)
 
 
 def _points(number: int, ends: tuple[str, ...] | None) -> str:
@@ -203,8 +223,8 @@ def _in_any_order(count: int) -> list[tuple[str, str]]:
     there = " and ".join(f"latest_{number} is not null" for number in range(1, count + 1))
     return [
         ("points", points),
-        ("following_ends", _FOLLOWING.format(ends=indent(ends, "    ").lstrip())),
-        ("found", _ALL_THERE.format(last=last, there=there)),
+        ("following_ends", FOLLOWING.format(ends=indent(ends, "    ").lstrip())),
+        ("found", ALL_THERE.format(last=last, there=there)),
     ]
 
 
@@ -212,243 +232,5 @@ def _in_order(count: int) -> list[tuple[str, str]]:
     steps = [("chain_1", "select account_id, entity_id, earliest as began, latest as ended\nfrom part_1")]
     for number in range(2, count + 1):
         name = "found" if number == count else f"chain_{number}"
-        steps.append((name, _NEXT.format(before=number - 1, after=number)))
+        steps.append((name, NEXT.format(before=number - 1, after=number)))
     return steps
-
-
-_CHOSEN: Final = """
-select
-    accounts.account_id,
-    accounts.account_id as entity_id
-from accounts
-where {who}
-"""
-_OWNERS: Final = """
-select distinct
-    links.source_id as account_id,
-    links.target_id as entity_id
-from links
-inner join accounts on links.source_id = accounts.account_id
-where
-    links.source_kind = 'account'
-    and links.target_kind = 'api_key'
-    and links.hour >= date_trunc('hour', $since::timestamptz)
-    and links.hour < $until::timestamptz{key}{who}
-"""
-_PANES: Final = """
-select
-    {account} as account_id,
-    prints.entity_id,
-    prints.window_start as bucket,
-    {matched} as matched,
-    prints.first_seen,
-    prints.last_seen
-from {view} as prints{join}
-where
-    prints.kind = '{kind}'
-    and {window}
-"""
-_THINGS: Final = """
-select
-    {account} as account_id,
-    links.source_id as entity_id,
-    links.hour as bucket,
-    sum(links.events) as matched,
-    min(links.first_seen) as first_seen,
-    max(links.last_seen) as last_seen
-from links{join}
-where
-    links.source_kind = '{source}'
-    and links.target_kind = '{target}'
-    and {window}{where}
-group by all
-"""
-_OTHERS: Final = """
-select
-    links.source_id as entity_id,
-    links.hour as bucket,
-    sum(links.events) as events
-from links
-where
-    links.source_kind = '{source}'
-    and links.target_kind = '{target}'
-    and {window}
-    and {where}
-group by all
-"""
-_REST: Final = """
-select
-    {account} as account_id,
-    prints.entity_id,
-    prints.window_start as bucket,
-    prints.events - coalesce(others.events, 0) as matched,
-    prints.first_seen,
-    prints.last_seen
-from {view} as prints{join}
-left join {others} as others on prints.entity_id = others.entity_id and prints.window_start = others.bucket
-where
-    prints.kind = '{kind}'
-    and {window}
-"""
-_USED: Final = """
-select
-    {account} as account_id,
-    links.source_id as entity_id,
-    links.hour as bucket,
-    {value} as value,
-    min(links.first_seen) as first_seen,
-    max(links.last_seen) as last_seen
-from links{join}
-where
-    links.source_kind = '{source}'
-    and links.target_kind = '{target}'
-    and {window}{where}
-group by all
-"""
-_SKETCHED: Final = """
-select
-    {account} as account_id,
-    prints.entity_id,
-    prints.window_start as bucket,
-    prints.{column} as sketch,
-    prints.first_seen,
-    prints.last_seen
-from {view} as prints{join}
-where
-    prints.kind = '{kind}'
-    and {window}
-    and len(prints.{column}) > 0
-"""
-_ENOUGH: Final = """
--- Sketches are merged over moving spans of those only that have enough in all of the window.
-select
-    account_id,
-    entity_id
-from seen
-group by account_id, entity_id
-having sketch_distinct(sketch_merge(flatten(list(sketch)))) >= $threshold
-"""
-_SUMMED: Final = """
-select
-    account_id,
-    entity_id,
-    sum(matched) over span as total,
-    min(first_seen) over span as first_seen,
-    max(last_seen) over span as last_seen
-from counted
-where matched > 0
-window
-    span as (
-        partition by account_id, entity_id
-        order by bucket
-        range between {before} preceding and current row
-    )
-"""
-_DISTINCT: Final = """
-select
-    account_id,
-    entity_id,
-    count(distinct value) over span as total,
-    min(first_seen) over span as first_seen,
-    max(last_seen) over span as last_seen
-from used
-window
-    span as (
-        partition by account_id, entity_id
-        order by bucket
-        range between {before} preceding and current row
-    )
-"""
-_MERGED: Final = """
-select
-    account_id,
-    entity_id,
-    sketch_distinct(sketch_merge(flatten(sketches))) as total,
-    first_seen,
-    last_seen
-from (
-    select
-        seen.account_id,
-        seen.entity_id,
-        list(seen.sketch) over span as sketches,
-        min(seen.first_seen) over span as first_seen,
-        max(seen.last_seen) over span as last_seen
-    from seen
-    inner join enough on seen.account_id = enough.account_id and seen.entity_id = enough.entity_id
-    window
-        span as (
-            partition by seen.account_id, seen.entity_id
-            order by seen.bucket
-            range between {before} preceding and current row
-        )
-) as by_span
-"""
-_FOLLOWING: Final = """
-select
-    account_id,
-    entity_id,
-    earliest,
-    {ends}
-from points
-window
-    following as (
-        partition by account_id, entity_id
-        order by earliest
-        range between current row and unbounded following
-    )
-"""
-_ALL_THERE: Final = """
-select
-    account_id,
-    entity_id,
-    earliest as began,
-    greatest({last}) as ended
-from following_ends
-where {there}
-"""
-_NEXT: Final = """
-select
-    chain_{before}.account_id,
-    chain_{before}.entity_id,
-    chain_{before}.began,
-    part_{after}.latest as ended
-from chain_{before}
-asof inner join part_{after}
-    on
-        chain_{before}.account_id = part_{after}.account_id
-        and chain_{before}.entity_id = part_{after}.entity_id
-        and chain_{before}.ended < part_{after}.earliest
-"""
-_OVER: Final = """
-select
-    '{entity}' as dimension,
-    entity_id,
-    account_id,
-    'account:' || account_id as group_key,
-    {strength} as strength,
-    format('{{:,}}', max(total)::bigint) || {sentence}
-    || format('The rule asks for {{:,}}.', $threshold::bigint) as reason,
-    min(first_seen) as first_seen,
-    max(last_seen) as last_seen
-from spans
-where total >= $threshold
-group by account_id, entity_id
-"""
-_FOUND: Final = """
-select
-    '{entity}' as dimension,
-    entity_id,
-    account_id,
-    'account:' || account_id as group_key,
-    {strength} as strength,
-    {told} as reason,
-    min(began) as first_seen,
-    max(ended) as last_seen
-from found
-where ended - began <= {within}
-group by account_id, entity_id
-"""
-_TALLIED: Final = (
-    "coalesce(list_sum(list_transform(list_filter(tally_counts(prints.tally, {feature}), "
-    "lambda entry: {chosen}), lambda entry: entry.count)), 0)::bigint"
-)
