@@ -219,7 +219,7 @@ def case_bench(case: Case) -> Bench:
     for traffic in case.rows:
         for event, fact in expand(traffic):
             events.append(event)
-            if fact:
+            if fact and "account_id" in event:  # without it the decoder says what is wrong
                 facts[str(event["account_id"])] = {"account_id": event["account_id"], **fact}
     events.sort(key=lambda event: str(event["timestamp"]))
     bench = Bench()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -126,7 +127,8 @@ def run_tests(
     else:
         rules = len({one.rule_id for one in done})
         wrong = len({one.rule_id for one in failed})
-        told = f"{rules} {'rule' if rules == 1 else 'rules'}, {sum(one.state != 'note' for one in done)} checks: "
+        checks = sum(one.state != "note" for one in done)
+        told = f"{rules} rule{'s' * (rules > 1)}, {checks} check{'s' * (checks > 1)}: "
         typer.echo("\n" + told + (f"{len(failed)} failed, of {wrong}" if failed else "all passed"))
     raise typer.Exit(1 if failed else 0)
 
@@ -254,7 +256,15 @@ def _chosen(ctx: typer.Context, config: Path | None, directory: Path | None, rul
     for one in directories:
         if not one.is_dir():
             raise InputNotFoundError(f"{one}: no such directory", next_step="name one with pairs ID.sql and ID.yml")
-        found += read_pairs(one)
+        taken = {read.rule_id: read.base for read in found}
+        found += [
+            replace(
+                read, rule=None, problems=(f"{read.base}: the id {read.rule_id} is taken by {taken[read.rule_id]}",)
+            )
+            if read.rule_id in taken
+            else read
+            for read in read_pairs(one)
+        ]
     known = [read.rule_id for read in found]
     for rule_id in rule_ids:
         if rule_id not in known:

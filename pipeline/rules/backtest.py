@@ -170,7 +170,9 @@ def backtest(
     timeout_s: float,
     progress: Callable[[int, int], None] | None = None,
 ) -> Backtest:
-    """Run the rule over each window. Blocks for as long as that takes; a window that fails is told and passed over.
+    """Run the rule over each window. Blocks for as long as that takes.
+
+    A window that fails is told and passed over, but for the first: what is wrong there is wrong everywhere, mostly.
 
     Args:
         source: the store.
@@ -181,15 +183,22 @@ def backtest(
         clock: by which looks are measured.
         timeout_s: for one window.
         progress: told how many windows of how many are done.
+
+    Raises:
+        QueryError: the first look failed.
+        RuleResultError: it gave what is no result of a rule.
     """
     windows = windows_of(rule, span, since, until)
-    looks, found, cut = [], _Found(rule), False
+    looks: list[Look] = []
+    found, cut = _Found(rule), False
     for number, window in enumerate(windows):
         begun_s = clock.monotonic()
         try:
             answer = source.look(rule, window.since, window.until, timeout_s=timeout_s)
             frame = checked(rule.rule_id, answer.table)
         except (QueryError, RuleResultError) as error:
+            if not looks:
+                raise
             looks.append(Look(window.since, window.end, problem=error.message))
         else:
             cut = cut or answer.truncated

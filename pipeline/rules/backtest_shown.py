@@ -16,7 +16,7 @@ from pipeline.rules.backtest import Backtest, Look
 from pipeline.rules.model import Rule
 from pipeline.rules.shown import duration
 
-SHOWN: Final = 20
+SHOWN: Final = 10
 SHOWN_HTML: Final = 200
 _WIDTH: Final = 860
 _HEIGHT: Final = 120
@@ -62,6 +62,7 @@ def as_text(run: Backtest, rule: Rule) -> str:
             )
             lines.append(f"    {visible(one.reason)}")
         lines += _rest(len(run.episodes))
+    if len(run.accounts) != len(run.episodes):  # else each account is a group of its own, and has been told
         lines += ["", "accounts, strongest first"]
         lines += [
             f"  {visible(one.account_id)}  {one.strongest:.2f}  {_many(one.windows, 'window')}"
@@ -100,7 +101,7 @@ def _matched(run: Backtest, rule: Rule) -> Iterator[str]:
     low, middle, high = run.strengths
     yield (
         f"It matched in {run.windows_matched} of them: {_many(len(run.accounts), 'account')}, "
-        f"{_many(len({one.group_key for one in run.episodes}), 'group')}, {_many(len(run.episodes), 'time')} in all; "
+        f"{_many(len({one.group_key for one in run.episodes}), 'group')} in {_many(len(run.episodes), 'episode')}; "
         f"strengths {low:.2f} to {high:.2f}, half of them from {middle:.2f} on."
     )
     alerts = sum(one.alerts for one in run.episodes)

@@ -104,6 +104,11 @@ def problems(sql: str, parameters: frozenset[str]) -> list[str]:
     found = list(_tree_problems(tree["statements"]))
     expected = parameters | {"since", "until"}
     found += [f"${name} is not used: bind it" for name in sorted(expected - bound)]
+    found += [
+        f"${name} bounds nothing: compare a column of time with it, or give it to a macro"
+        for name in ("since", "until")
+        if name in bound and not _bounds(tree["statements"], name)
+    ]
     found += [f"${name} is bound and not declared under parameters" for name in sorted(bound - expected)]
     return found
 
@@ -131,6 +136,20 @@ def _tree_problems(statements: list[Any]) -> Iterator[str]:
                 yield f"{function}(): no table function that a rule may use"
         elif node.get("class") == "FUNCTION" and str(node.get("function_name")).lower() in _REFUSED_FUNCTIONS:
             yield f"{node['function_name']}(): a rule may depend on its window only"
+
+
+def _bounds(statements: list[Any], name: str) -> bool:
+    """Whether a parameter is compared with a column, or is what a table function is asked for."""
+    for node in _walk(statements):
+        of_table = node.get("type") == "TABLE_FUNCTION"
+        if not of_table and node.get("class") not in {"COMPARISON", "BETWEEN"}:
+            continue
+        parts = list(_walk([node]))
+        if any(part.get("class") == "PARAMETER" and part.get("identifier") == name for part in parts) and (
+            of_table or any(part.get("class") == "COLUMN_REF" for part in parts)
+        ):
+            return True
+    return False
 
 
 def _walk(node: Any) -> Iterator[dict[str, Any]]:

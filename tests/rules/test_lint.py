@@ -51,3 +51,29 @@ def test_everything_else_is_refused_and_says_why(sql: str, said: str) -> None:
 
 def test_a_declared_parameter_must_be_used() -> None:
     assert "$top is not used" in wrong(f"select 1 from links where {WINDOW}", "top")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select 1 from links where $since < $until",
+        "select $since, $until from links",
+        "select 1 from links where hour >= now() and abs(epoch($since)) < epoch($until)",
+    ],
+)
+def test_a_window_that_bounds_no_column_is_none(sql: str) -> None:
+    assert "$since bounds nothing" in wrong(sql)
+    assert "$until bounds nothing" in wrong(sql)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "hour >= $since::timestamptz and hour < $until::timestamptz",
+        "hour between $since and $until",
+        "source_id in (select account_id from active_accounts($since, $until))",
+        "hour + interval 1 hour > $since and not hour >= $until",
+    ],
+)
+def test_a_window_may_be_bound_in_several_ways(where: str) -> None:
+    assert problems(f"select 1 from links where {where}", frozenset()) == []
