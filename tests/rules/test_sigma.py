@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from pipeline import cli
+from pipeline.alerts.subjects import current_subjects
 from pipeline.config import RuleSettings
 from pipeline.errors import UsageError
 from pipeline.rules.load import load_rules
@@ -78,6 +79,49 @@ def test_value_count_of_some_of_its_values(tmp_path: Path) -> None:
     counted = correlation("value_count", condition={"field": "user_agent", "gte": 4}, timespan="2h")
     [rule] = imported(tmp_path, base({"user_agent|startswith": "python"}), counted).values()
     assert "requests that it does not select" in [case.name for case in rule.meta.tests]
+
+
+def test_it_knows_of_whom_it_speaks(tmp_path: Path) -> None:
+    [rule] = imported(
+        tmp_path, base({"account.plan": "free", "refused": True, "account.country": ["XX", "YY"]})
+    ).values()
+    assert [case.name for case in rule.meta.tests] == [
+        "a request that it selects",
+        "requests that it does not select",
+        "requests of somebody of whom it does not speak",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("counted", "timespan", "view"),
+    [
+        (correlation("event_count", condition=COUNT), "1d", "fingerprints_1m"),
+        (correlation("event_count", condition=COUNT), "2d", "fingerprints_1h"),
+        (correlation("value_count", condition={"field": "ip", "gte": 5}), "1h", "fingerprints_1m"),
+        (correlation("value_count", condition={"field": "ip", "gte": 5}), "7d", "fingerprints_1h"),
+    ],
+)
+def test_long_time_spans_are_counted_by_hours(tmp_path: Path, counted: Tree, timespan: str, view: str) -> None:
+    counted = {**counted, "correlation": {**counted["correlation"], "timespan": timespan}}
+    [rule] = imported(tmp_path, base(ANY), counted).values()
+    assert f"from {view} as prints" in rule.sql
+
+
+def test_its_matches_open_alerts_and_name_nobody(tmp_path: Path) -> None:
+    counted = correlation("event_count", condition=COUNT)
+    imported(tmp_path, base({"status": 429}), counted)
+    rules = load_rules(RuleSettings(directory=tmp_path / "rules"))
+    with Bench() as bench:
+        bench.add_events([{"account_id": f"a{n % 3}", "status": 429 if n % 3 else 200} for n in range(15)])
+        bench.detect(rules)
+        assert bench.sql("select * from findings").height == 0
+        with bench.store.transaction() as tx:
+            found = sorted(current_subjects(tx, rules).values(), key=lambda subject: subject.group_key)
+        assert [(one.group_key, one.severity, one.score) for one in found] == [
+            ("account:a1", "high", 0.7),
+            ("account:a2", "high", 0.7),
+        ]
+        assert found[0].summary == "5 requests within 10 minutes: Together. The rule asks for 5."
 
 
 @pytest.mark.parametrize("kind", ["temporal", "temporal_ordered"])

@@ -40,9 +40,7 @@ def event_cases(selection: Selection, entity: Entity, span: Span, threshold: int
         cases.append(case(f"the same, {count - 1} of them", made, count - 1, step, 0))
         far = 2 * span.seconds / (count - 1)
         cases.append(case("the same over twice the time", made, count, far, 0))
-    others = _not_selected(selection, _given([selection], entity))
-    if others is not None:
-        cases.append(case("as many that it does not select", others, count, step, 0))
+    cases += [case(name, other, count, step, 0) for name, other in _others(selection, entity)]
     return _with_look_alike(cases)
 
 
@@ -70,9 +68,7 @@ def value_cases(selection: Selection, field: Field, entity: Entity, span: Span, 
     if count > 1:
         cases.append(case(f"{count - 1} different {field.name}", made[: count - 1], count - 1, 0))
         cases.append(case(f"as many requests with one {field.name}", made[:1], count, 0))
-    others = _not_selected(selection, _given([selection], entity))
-    if others is not None:
-        cases.append(case("requests that it does not select", [others], count, 0))
+    cases += [case(name, [other], count, 0) for name, other in _others(selection, entity)]
     return _with_look_alike(cases)
 
 
@@ -139,11 +135,17 @@ def _one(selection: Selection, given: Values) -> Request:
     return found
 
 
-def _not_selected(selection: Selection, given: Values) -> Request | None:
+def _others(selection: Selection, entity: Entity) -> Iterator[tuple[str, Request]]:
+    """Requests that it does not select, and those of whom it does not speak."""
     if selection.what != EVERYTHING:
-        return next(requests(selection.what, wanted=False, given=given), None)
+        found = next(requests(selection.what, wanted=False, given=_given([selection], entity)), None)
+        if found is not None:
+            yield "requests that it does not select", found
     who = every(selection.who, selection.key)
-    return None if who == EVERYTHING else next(requests(who, wanted=False, given=given), None)
+    made = _one(selection, _given([selection], entity))
+    found = None if who == EVERYTHING else next(requests(who, wanted=False, given=made.values), None)
+    if found is not None:
+        yield "requests of somebody of whom it does not speak", found
 
 
 def _selected(selection: Selection, request: Request) -> bool:

@@ -15,11 +15,10 @@ OWNERS: Final = """
 select distinct
     links.source_id as account_id,
     links.target_id as entity_id
-from links
+from link_rows($since, $until) as links
 inner join accounts on links.source_id = accounts.account_id
 where
-    links.source_kind = 'account'
-    and links.target_kind = 'api_key'
+    links.target_kind = 'api_key'
     and links.hour >= date_trunc('hour', $since::timestamptz)
     and links.hour < $until::timestamptz{key}{who}
 """
@@ -44,10 +43,9 @@ select
     sum(links.events) as matched,
     min(links.first_seen) as first_seen,
     max(links.last_seen) as last_seen
-from links{join}
+from {source}{join}
 where
-    links.source_kind = '{source}'
-    and links.target_kind = '{target}'
+    links.target_kind = '{target}'
     and {window}{where}
 group by all
 """
@@ -56,10 +54,9 @@ select
     links.source_id as entity_id,
     links.hour as bucket,
     sum(links.events) as events
-from links
+from {source}
 where
-    links.source_kind = '{source}'
-    and links.target_kind = '{target}'
+    links.target_kind = '{target}'
     and {window}
     and {where}
 group by all
@@ -86,10 +83,9 @@ select
     {value} as value,
     min(links.first_seen) as first_seen,
     max(links.last_seen) as last_seen
-from links{join}
+from {source}{join}
 where
-    links.source_kind = '{source}'
-    and links.target_kind = '{target}'
+    links.target_kind = '{target}'
     and {window}{where}
 group by all
 """
