@@ -264,7 +264,7 @@ def expand(traffic: Traffic) -> Iterator[tuple[dict[str, object], dict[str, obje
 
 
 def _turn(value: Any, number: int) -> Any:
-    return value[number % len(value)] if isinstance(value, list) else value
+    return value[number % len(value)] if isinstance(value, list) and value else value
 
 
 def _fill(value: Any, i: int, j: int) -> Any:

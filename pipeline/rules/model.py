@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from pipeline.errors import StillwatchError
 
@@ -30,6 +30,8 @@ _TAG: Final = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 _MAX_TAG: Final = 64
 _MAX_TAGS: Final = 20
 _MAX_OWNER: Final = 80
+_LONGEST: Final = timedelta(days=400)
+_MOST_EVENTS: Final = 50_000  # of a case: each goes through the real decoder
 _LONGEST_PENDING: Final = timedelta(days=7)  # so long signals count
 _LONGEST_KEPT: Final = timedelta(days=30)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -45,12 +47,18 @@ def duration(value: object) -> timedelta:
     """Read ``90s``, ``5m``, ``24h`` or ``7d``.
 
     Raises:
-        ValueError: it is none of these, or zero.
+        ValueError: it is none of these, zero, or longer than anything is kept.
     """
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None or int(match[1]) == 0:
         raise ValueError(f"{value!r} is no duration; write 90s, 5m, 24h or 7d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        found = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError:
+        found = timedelta.max
+    if found > _LONGEST:
+        raise ValueError(f"{value} is longer than {_LONGEST.days}d")
+    return found
 
 
 def duration_or_none(value: object) -> timedelta:
@@ -89,9 +97,9 @@ class _Part(BaseModel):
 class Parameter(_Part):
     """A number that the SQL binds as ``$name`` and that a user may override within its range."""
 
-    default: float
-    min: float
-    max: float
+    default: FiniteFloat
+    min: FiniteFloat
+    max: FiniteFloat
     description: str
 
     @model_validator(mode="after")
@@ -101,6 +109,10 @@ class Parameter(_Part):
         return self
 
 
+NotNegative = Annotated[int, Field(ge=0)]
+CaseSeconds = Annotated[float, Field(ge=-1e7, le=1e7, allow_inf_nan=False)]
+
+
 class Traffic(_Part):
     """Events of a case, written once for many accounts; ``{i}`` is the account's number, ``{j}`` the event's.
 
@@ -108,13 +120,18 @@ class Traffic(_Part):
     """
 
     accounts: int = Field(1, gt=0, le=5000)
-    events: int | list[int] = 1
-    start_s: float = 0
-    account_step_s: float = 0
-    event_step_s: float | list[float] = 60
+    events: NotNegative | Annotated[list[NotNegative], Field(min_length=1)] = 1
+    start_s: CaseSeconds = 0
+    account_step_s: CaseSeconds = 0
+    event_step_s: CaseSeconds | Annotated[list[CaseSeconds], Field(min_length=1)] = 60
     burst: int = Field(1, gt=0, description="so many events come at once, then a step")
     event: dict[str, Any]
     facts: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def most_events(self) -> int:
+        """Events of all its accounts, if each had as many as the one with most."""
+        return self.accounts * (max(self.events) if isinstance(self.events, list) else self.events)
 
 
 class KnownItems(_Part):
@@ -150,6 +167,13 @@ class Case(_Part):
     releases: list[Released] = Field(default_factory=list)
     parameters: dict[str, float] = Field(default_factory=dict)
     expect: Expected
+
+    @model_validator(mode="after")
+    def _small(self) -> Self:
+        events = sum(traffic.most_events for traffic in self.rows)
+        if events > _MOST_EVENTS:
+            raise ValueError(f"{events} events; a case has {_MOST_EVENTS} at most")
+        return self
 
 
 class RuleMeta(_Part):

@@ -105,8 +105,8 @@ def _reason(title: str, columns: list[str]) -> str:
     said = " ".join(title.split()).rstrip("?.").replace("'", "''")
     if not columns:
         return f"'{said}.'"
-    parts = " || ', ".join(f"{name} ' || coalesce({_quoted(name)}::varchar, 'unknown')" for name in columns)
-    return f"'{said}: {parts}"
+    parts = [f"'{name} ' || coalesce({_quoted(name)}::varchar, 'unknown')" for name in columns]
+    return f"'{said}: '\n    || " + "\n    || ', ' || ".join(parts)
 
 
 def _quoted(name: str) -> str:

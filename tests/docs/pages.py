@@ -64,6 +64,21 @@ def commands() -> list[Command]:
     ]
 
 
+def story(text: str) -> list[tuple[str, ...] | tuple[Path, str]]:
+    """What a reader of a page does, in order: commands, as words; files that he writes, as path and text.
+
+    A block that begins with the comment of a path, and nothing else in that line, is such a file.
+    """
+    steps: list[tuple[str, ...] | tuple[Path, str]] = []
+    for language, block in FENCE.findall(text):
+        named = re.match(r"(?:#|--) ([\w./-]+\.(?:sql|yml|toml))\n", block)
+        if named:
+            steps.append((Path(named[1]), block))
+        elif language == "console":
+            steps += [words for line in console_lines(f"```console\n{block}```\n") for words in split_line(line)]
+    return steps
+
+
 def anchors(text: str) -> set[str]:
     """The anchors of a page's headings, as code hosts make them."""
     titles = re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE)

@@ -11,14 +11,14 @@ import pytest
 import typer.main
 
 from pipeline.cli import app
-from tests.docs.pages import ROOT, Command, commands
+from tests.docs.pages import ROOT, Command, commands, pages, story
 
 BIN = Path(sys.executable).parent
 TARGETS = set(re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 # They stay until they are stopped, or take minutes: tests of their own start them.
 NOT_RUN = {"demo", "up", "ingest", "worker", "serve", "produce", "doctor", "status"}
 # These pages tell one story from an empty directory on; commands of the others are parsed only.
-STORIES = ("README.md",)
+STORIES = ("README.md", "docs/rules.md")
 ACCOUNTS = "account_id,created_at,plan\nacct_17,2026-01-30T08:00:00Z,free\n"
 
 
@@ -79,11 +79,19 @@ def test_commands_without_a_broker_run_in_the_order_shown(page: str, tmp_path: P
     (tmp_path / "accounts.csv").write_text(ACCOUNTS, encoding="utf-8")
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("STILLWATCH_", "KAFKA_"))}
     environ["PATH"] = f"{BIN}{os.pathsep}{environ['PATH']}"
-    for command in stillwatch_commands():
-        if command.page == page and command.words[1] not in NOT_RUN:
+    for step in story(pages()[page]):
+        if isinstance(step[0], Path):
+            path, text = step
+            (tmp_path / path).parent.mkdir(exist_ok=True)
+            (tmp_path / path).write_text(str(text), encoding="utf-8")
+            continue
+        words = [str(word) for word in step]
+        if words[0].endswith("stillwatch") and words[1] not in NOT_RUN:
             done = subprocess.run(
-                command.words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=120,
+                words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=120,
                 stdin=subprocess.DEVNULL,
             )  # fmt: skip
-            assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-            assert "(0 rows)" not in done.stdout, f"{command} shows nothing"
+            told = f"{' '.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+            assert done.returncode == 0, told
+            assert "(0 rows)" not in done.stdout, told
+            assert "matched in none" not in done.stdout, told

@@ -103,6 +103,18 @@ def test_all_problems_of_all_files_are_said_at_once(tmp_path: Path) -> None:
         ("severity: low", "severity: low\nfor: -1m", "no duration"),
         ("severity: low", "severity: low\nkeep_firing_for: 31d", "30d at most"),
         ("severity: low", "severity: low\npending_for: 5m", "pending_for"),
+        ("window: 2h", "window: 99999999999d", "longer than 400d"),
+        ("window: 2h", "window: 401d", "longer than 400d"),
+        ("default: 3", "default: .nan", "finite"),
+        ("max: 10", "max: .inf", "finite"),
+        ("events: 9", "events: 1000000000", "50000 at most"),
+        ("events: 9", "accounts: 5000, events: [1, 200]", "50000 at most"),
+        ("events: 9", "events: -1", "greater than or equal to 0"),
+        ("events: 9", "events: []", "at least 1 item"),
+        ("events: 9", "events: 9, event_step_s: .inf", "event_step_s"),
+        ("title: A rule", "title: !!python/object/apply:os.system [ls]", "constructor"),
+        ("title: A rule", "title: \0", "control characters"),
+        ("title: A rule", "2020-01-01: A rule", "yml"),
     ],
 )
 def test_a_broken_yaml_says_what_is_wrong(tmp_path: Path, before: str, after: str, said: str) -> None:
@@ -117,6 +129,8 @@ def test_a_yaml_bomb_is_refused_unread(tmp_path: Path) -> None:
         f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9)
     )
     assert "aliases" in "\n".join(read_directory(write(tmp_path, yaml=bomb))[1])
+    for deep in ("[" * 100_000, "{a: " * 30_000, "a: " + "[" * 60_000 + "]" * 60_000):
+        assert "nesting" in "\n".join(read_directory(write(tmp_path, yaml=deep))[1])
     assert "larger" in "\n".join(read_directory(write(tmp_path, yaml="#" * 300_000))[1])
 
 
@@ -132,6 +146,35 @@ def test_parameters_are_overridden_within_their_range(tmp_path: Path) -> None:
         override(rule, {"least": 70})
     with pytest.raises(RuleFileError, match="no parameter other"):
         override(rule, {"other": 1})
+
+
+@pytest.mark.parametrize("text", ["", "- a", "3", "~"])
+def test_a_yaml_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
+    assert "file: " in "\n".join(read_directory(write(tmp_path, yaml=text))[1])
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "mine.yml").write_bytes(b"title: \xff")
+    (tmp_path / "mine.sql").write_bytes(b"select \xff")
+    told = "\n".join(read_directory(tmp_path)[1])
+    assert "mine.yml: 'utf-8' codec" in told
+    assert "mine.sql: 'utf-8' codec" in told
+    (tmp_path / "mine.sql").write_text("select 1 " + "-" * 300_000)
+    assert "mine.sql: larger than" in "\n".join(read_directory(tmp_path)[1])
+
+
+def test_parameters_of_rules_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RuleFileError, match=r"rules\.parameters: there is no rule nonsense"):
+        load_rules(RuleSettings(parameters={"nonsense": {"a": 1}}))
+    with pytest.raises(RuleFileError, match="no parameter a"):
+        load_rules(RuleSettings(directory=write(tmp_path / "mine"), parameters={"mine": {"a": 1}}))
+    assert (
+        load_rules(RuleSettings(parameters={"shared_client": {"min_accounts": 30}}))
+        .rules["shared_client"]
+        .parameters["min_accounts"]
+        == 30
+    )
 
 
 def test_every_shipped_rule_says_what_it_does_not_see() -> None:
