@@ -1,5 +1,5 @@
--- How each rule that ever ran fares. A rule that fails rests for a minute, then longer; after five failures in a row it is
--- off for a day, or until its files change.
+-- How each rule that ever ran fares. A rule that fails rests for a minute, then longer; after five failures in a row it
+-- is off for a day, or until its files change.
 create or replace view rule_health as
 select
     rule_id, -- the name of its files

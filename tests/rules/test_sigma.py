@@ -190,6 +190,73 @@ def test_what_it_adds_up_lies_within_the_time_span(tmp_path: Path) -> None:
     assert 10 < len(found) < 110
 
 
+def test_it_tells_of_nothing_that_sigma_would_not(tmp_path: Path) -> None:
+    """Against the definitions, request by request, over hours in which everything happens: some is missed, no more."""
+    rules = imported(
+        tmp_path,
+        base({"refused": True}, "A"),
+        base({"model": "big"}, "B"),
+        base({"stream": True}, "C"),
+        correlation("temporal", ["A", "B"], "Any order", timespan="1h"),
+        correlation("temporal_ordered", ["A", "B"], "A then B", timespan="1h"),
+        correlation("temporal_ordered", ["C", "A"], "C then A", timespan="5m"),
+        base(ANY, "All"),
+        correlation("value_count", ["All"], "Agents", timespan="2h", condition={"field": "user_agent", "gte": 4}),
+    )
+    chance = random.Random(7)
+    sent: dict[str, list[tuple[float, Tree]]] = {}
+    for number in range(200):
+        kinds: list[Tree] = [{"refused": True}, {"model": "big"}, {"stream": True}]
+        sent[f"a{number}"] = sorted(
+            (
+                (chance.uniform(0, 10_000), {**chance.choice(kinds), "user_agent": f"agent-{chance.randint(1, 6)}"})
+                for _ in range(chance.randint(1, 8))
+            ),
+            key=lambda pair: pair[0],
+        )
+    with Bench() as bench:
+        everything = sorted(
+            ((at, name, event) for name, own in sent.items() for at, event in own), key=lambda one: one[0]
+        )
+        bench.add_events(
+            [
+                {"account_id": name, "timestamp": START + timedelta(seconds=at), **event}
+                for at, name, event in everything
+            ]
+        )
+        found = {
+            rule_id: set(bench.evaluate(rule, START, START + timedelta(hours=3))["account_id"])
+            for rule_id, rule in rules.items()
+        }
+
+    def pairs(one: str, other: str, span_s: float, *, ordered: bool) -> set[str]:
+        return {
+            name
+            for name, own in sent.items()
+            if any(
+                one in first and other in then and (0 < b - a <= span_s if ordered else abs(b - a) <= span_s)
+                for a, first in own
+                for b, then in own
+            )
+        }
+
+    agents = {
+        name
+        for name, own in sent.items()
+        if any(len({event["user_agent"] for b, event in own if a <= b < a + 7200}) >= 4 for a, _ in own)
+    }
+    expected = {
+        "sigma_any_order": pairs("refused", "model", 3600, ordered=False),
+        "sigma_a_then_b": pairs("refused", "model", 3600, ordered=True),
+        "sigma_c_then_a": pairs("stream", "refused", 300, ordered=True),
+        "sigma_agents": agents,
+    }
+    assert found.keys() == expected.keys()
+    for rule_id, exactly in expected.items():
+        assert found[rule_id] <= exactly, rule_id
+        assert len(found[rule_id]) >= 0.7 * len(exactly) > 0, (rule_id, len(found[rule_id]), len(exactly))
+
+
 def test_what_it_says_of_itself_comes_from_the_rule(tmp_path: Path) -> None:
     told = base(
         {"refused": True},
@@ -266,6 +333,10 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "--directory DIR, or set rules.directory" in capsys.readouterr().err
     assert cli.run(["rules", "import-sigma", str(path), "--directory", "mine"], debug=False) == 0
     assert "sigma_base" in capsys.readouterr().out
+    with monkeypatch.context() as without:
+        without.setattr("pipeline.cli.rules_sigma.find_spec", lambda _: None)
+        assert cli.run(["rules", "import-sigma", str(path)], debug=False) == 78
+        assert "install stillwatch[sigma]" in capsys.readouterr().err
     assert cli.run(["rules", "import-sigma", "missing.yml", "--directory", "mine"], debug=False) == 66
     bad = file(tmp_path, base({"endpoint": "x"}))
     assert cli.run(["rules", "import-sigma", str(bad), "--directory", "mine"], debug=False) == 65
