@@ -308,7 +308,9 @@ def test_what_is_there_needs_force(tmp_path: Path) -> None:
     kept.write_text(kept.read_text().replace("low", "high"))
     mine = kept.read_bytes()
     more = file(tmp_path, base({"model": "y"}, "Another"), base({"model": "x"}))
-    with pytest.raises(UsageError, match="sigma_base is there and says something else; nothing was written → --force"):
+    with pytest.raises(
+        UsageError, match="has sigma_base, other than the file would make it; nothing was written → --force"
+    ):
         Importer(rules).run(more)
     assert kept.read_bytes() == mine
     assert not (rules / "sigma_another.sql").exists()

@@ -65,8 +65,8 @@ class Importer:
         taken = [one.rule_id for one, change in zip(compiled, changes, strict=True) if change == "replaced"]
         if taken and not self.force:
             raise UsageError(
-                f"{self.directory}: {', '.join(taken)} is there and says something else; nothing was written",
-                next_step="--force writes over it, also over what you changed in it",
+                f"{self.directory} has {', '.join(taken)}, other than the file would make it; nothing was written",
+                next_step="--force writes over that, also over what you changed yourself",
             )
         self._write(text for (_, text), change in zip(texts, changes, strict=True) if change != "unchanged")
         return [
