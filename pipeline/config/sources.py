@@ -191,7 +191,8 @@ def _from_environment(
         try:
             values.setdefault(section, {})[name] = _parse(section, name, text)
         except json.JSONDecodeError as error:
-            problems.append(f"{dotted}: no JSON: {error} (from {variable})")
+            kind = "list" if text.startswith("[") else "table"
+            problems.append(f"{dotted}: no JSON {kind}: {error} (from {variable})")
         sources[dotted] = variable
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import msgspec
-import pyarrow as pa
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from prometheus_client import generate_latest
@@ -25,6 +24,7 @@ from pipeline.config import Settings
 from pipeline.errors import ConfigError, QueryError, StillwatchError, StoreError, UsageError
 from pipeline.metrics import Metrics
 from pipeline.serve.address import ServeAddress, remove_address, write_address
+from pipeline.serve.answers import ARROW, answered
 from pipeline.serve.clearing import Clearing, check_clearing
 from pipeline.serve.corpora import RemoveCorpus
 from pipeline.serve.corpus_body import decode
@@ -40,8 +40,6 @@ IDLE_TIMEOUT_S: Final = 20.0  # for the next request of a connection to come
 MAX_IDLE: Final = 128  # connections; the oldest go first
 SWEEP_EVERY_S: Final = 1.0
 COMMAND_TIMEOUT_S: Final = 600.0
-ARROW: Final = "application/vnd.apache.arrow.stream"
-_JSON: Final = msgspec.json.Encoder(decimal_format="number")  # sums of DuckDB are decimals
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _log = logs.get("http")
@@ -227,7 +225,7 @@ class HttpServer:
             )
         arrow = ARROW in request.headers.get("Accept", "")
         self._running += 1
-        work = self._loop.run_in_executor(self._pool, _answered, ask, arrow)
+        work = self._loop.run_in_executor(self._pool, answered, ask, arrow)
         try:
             body, truncated = await asyncio.shield(work)
         except StoreError as error:
@@ -331,23 +329,6 @@ def host_allowed(host: str, listen: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _answered(ask: Callable[[], Answer], arrow: bool) -> tuple[bytes, bool]:
-    answer = ask()
-    return (_as_arrow(answer) if arrow else _as_json(answer)), answer.truncated
-
-
-def _as_arrow(answer: Answer) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, answer.table.schema) as writer:
-        writer.write_table(answer.table)
-    return bytes(sink.getvalue())
-
-
-def _as_json(answer: Answer) -> bytes:
-    columns = [{"name": item.name, "type": str(item.type)} for item in answer.table.schema]
-    return _JSON.encode({"columns": columns, "rows": answer.table.to_pylist(), "truncated": answer.truncated})
 
 
 def _json(value: object) -> web.Response:

@@ -99,6 +99,14 @@ def test_other_parameters_and_other_times(bench: Bench, tmp_path: Path) -> None:
     assert [(look.end, look.rows) for look in early.looks] == [(START + timedelta(hours=h), 1) for h in (1, 2)]
 
 
+def test_a_time_without_events_has_no_window(bench: Bench, tmp_path: Path) -> None:
+    mine = rule(tmp_path)
+    found = run(bench, mine, START + timedelta(hours=8), START + timedelta(hours=20))
+    assert found.looks == []
+    assert "no window was due" in as_text(found, mine)
+    assert as_html(found, mine, written_at=START)
+
+
 def test_an_empty_store_says_so() -> None:
     with Bench() as empty, pytest.raises(UsageError, match="no events"):
         span_of(FileAsker(empty.store, StoreSettings()), timeout_s=5)

@@ -85,7 +85,7 @@ def test_parameters_of_the_environment_are_json(place: Path, monkeypatch: pytest
     monkeypatch.setenv("STILLWATCH_RULES__PARAMETERS", '{"mine": {"least": 5}}')
     assert load_rules(load().settings.rules).rules["mine"].parameters == {"least": 5}
     monkeypatch.setenv("STILLWATCH_RULES__PARAMETERS", "mine.least=5")
-    with pytest.raises(ConfigError, match=r"rules\.parameters: no JSON"):
+    with pytest.raises(ConfigError, match=r"rules\.parameters: no JSON table"):
         load()
 
 
