@@ -80,10 +80,8 @@ def summary(run: Backtest, rule: Rule) -> list[str]:
     """What came out, in sentences."""
     meta = rule.meta
     if not run.looks:
-        return [
-            f"From {moment(run.since)} to {moment(run.until)} no window was due: it has no events, or fewer than "
-            f"{duration(meta.every)} (every) of them."
-        ]
+        told = f"From {moment(run.since)} to {moment(run.until)} no window was due"
+        return [f"{told}: there are no events, or less than {duration(meta.every)} (every) of them."]
     first = (
         f"From {moment(run.since)} to {moment(run.until)}: {_many(len(run.looks), 'window')} with events, "
         f"of {duration(meta.window)} each, ending every {duration(meta.hop)}."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pipeline.clock import SystemClock
 from pipeline.config import StoreSettings
-from pipeline.errors import InputNotFoundError
+from pipeline.errors import InputNotFoundError, QueryError
 from pipeline.serve.client import ServeClient
 from pipeline.serve.view import LOOK_ROWS, Answer
 
@@ -96,14 +96,18 @@ class FileAsker:
         from pipeline.store.query import run_rule  # noqa: PLC0415
 
         def run(cancelled: threading.Event) -> Result:
-            return run_rule(
-                self._store,
-                f"explain {rule.sql}" if explain else rule.sql,
-                params={**rule.parameters, "since": since, "until": until},
-                timeout_s=timeout_s,
-                max_rows=LOOK_ROWS,
-                cancelled=cancelled,
-            )
+            try:
+                return run_rule(
+                    self._store,
+                    f"explain {rule.sql}" if explain else rule.sql,
+                    params={**rule.parameters, "since": since, "until": until},
+                    timeout_s=timeout_s,
+                    max_rows=LOOK_ROWS,
+                    cancelled=cancelled,
+                )
+            except QueryError as error:
+                step = "if it needs more: --timeout-s for time, store.query_memory_mb for memory"
+                raise QueryError(error.message, next_step=step) from error
 
         return self._apart(run)
 

@@ -103,7 +103,11 @@ class ServeState:
             raise QueryError(f"{asked.rule_id}: {'; '.join(wrong)}", next_step="see `stillwatch rules show`")
         values = {**rule.parameters, **asked.parameters, "since": asked.since, "until": asked.until}
         sql = f"explain {rule.sql}" if asked.explain else rule.sql
-        result = run_rule(self.store, sql, params=values, timeout_s=timeout_s, max_rows=LOOK_ROWS)
+        try:
+            result = run_rule(self.store, sql, params=values, timeout_s=timeout_s, max_rows=LOOK_ROWS)
+        except QueryError as error:
+            step = "if it needs more time or memory: stillwatch store backup COPY, then --store COPY"
+            raise QueryError(error.message, next_step=step) from error
         return Answer(result.table, result.truncated)
 
     def submit(self, command: Command) -> Future[Mapping[str, object]]:

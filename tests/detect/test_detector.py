@@ -263,6 +263,25 @@ def test_a_rule_that_goes_on_failing_is_switched_off_and_tried_when_it_was_chang
     assert again.off == {}
 
 
+def test_a_look_that_takes_too_long_is_stopped_where_a_stream_goes_on() -> None:
+    endless = replace(
+        RULES.rules["full_speed_new_account"],
+        sql="select count(*) from range(100000000) a, range(100000000) b where $since < $until",
+        parameters={},
+    )
+    tx, clock = Tx(), ManualClock(END)
+    tx.add(*world())
+    settings = SETTINGS.model_copy(update={"rules": SETTINGS.rules.model_copy(update={"timeout_s": 0.2})})
+    inspector = Detector(settings, RuleSet({endless.rule_id: endless}), clock, Metrics(), paced=True)
+    tx.execute("begin")
+    with pytest.raises(RuleAbortedError, match=r"longer than 0\.2 s"):
+        inspector.run(tx, watermark=END)
+    tx.execute("rollback")
+    inspector.run(tx, watermark=END)
+    [trouble] = rule_trouble(tx, [endless.rule_id])
+    assert (trouble.state, "longer than" in trouble.reason) == ("failed", True)
+
+
 def test_an_alert_opens_once_and_resolves_when_quiet() -> None:
     tx, clock = Tx(), ManualClock(END)
     tx.add(*world())

@@ -2,25 +2,22 @@ import queue
 import threading
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from pipeline.alerts.delivery import Outcome
 from pipeline.clock import ManualClock
-from pipeline.config import RuleSettings, Settings
+from pipeline.config import Settings
 from pipeline.errors import StoreError
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
-from pipeline.rules.watch import LOOK_EVERY_S, RuleWatch
 from pipeline.serve.loop import RETRY_AFTER_S, _Loop, _run_commands
 from pipeline.serve.state import ServeState
 from pipeline.serve.step import Stepper
 from pipeline.serve.view import Command, ImportAccounts
 from pipeline.store import Store
 from pipeline.store.accounts import AccountsError
-from tests.rules.test_load import write
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 TOLD = Outcome("msg_1", "endpoint", "delivered", 1, NOW, 200)
@@ -104,42 +101,3 @@ def test_an_import_with_facts_that_cannot_be_used_says_so_and_stores_nothing() -
             bad.result(0)
         assert good.result(0) == {"accounts": 1}
         assert store.connection.execute("select account_id from accounts").fetchall() == [("b",)]
-
-
-def test_rules_that_change_are_used_from_the_next_turn_on_and_problems_are_warnings(tmp_path: Path) -> None:
-    directory = write(tmp_path / "mine")
-    rule_settings = RuleSettings(directory=directory)
-    settings, clock, metrics = Settings(rules=rule_settings), ManualClock(NOW), Metrics()
-    rules = load_rules(rule_settings)
-    with Store.open(None, settings.store, clock=clock) as store:
-        stepper = Stepper(store, rules, settings, clock, metrics, 1)
-        state = ServeState(store, settings, clock, rules)
-        loop = _Loop(
-            settings=settings,
-            clock=clock,
-            metrics=metrics,
-            store=store,
-            stepper=stepper,
-            consumer=cast("Any", QuietConsumer()),
-            delivery=cast("Any", Finished()),
-            state=state,
-            epoch="e",
-            stop=threading.Event(),
-            watch=RuleWatch(rule_settings, rules, clock, metrics),
-        )
-
-        def turns() -> None:
-            for _ in range(3):
-                clock.advance(LOOK_EVERY_S)
-                loop.turn()
-
-        write(directory, "second")
-        turns()
-        assert "second" in stepper.rules.rules
-        assert "second" in state.rules.rules
-        assert state.health().warnings == ()
-        (directory / "second.sql").write_text("select 1")
-        turns()
-        assert "second" in stepper.rules.rules
-        assert "second.sql" in state.health().warnings[0]
-        assert not any("second" in reason for reason in state.health().reasons)
