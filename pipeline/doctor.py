@@ -72,7 +72,8 @@ def _reference(settings: Settings) -> Iterator[Finding]:
 
     try:
         reference = load_reference(settings.rules.reference)
-        differs = reference.differs({rule.rule_id: rule.version for rule in load_rules(settings.rules)})
+        scored = [rule for rule in load_rules(settings.rules) if rule.meta.evidence != "unscored"]
+        differs = reference.differs({rule.rule_id: rule.version for rule in scored})
     except StillwatchError as error:
         yield Finding("reference", "fail", error.message, error.next_step)
         return

@@ -27,6 +27,7 @@ from pipeline.detect.reference import load_reference
 from pipeline.metrics import DEFINITIONS
 from pipeline.rules.load import load_rules
 from pipeline.rules.model import Rule
+from pipeline.rules.sigma.fields import FIELDS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -107,7 +108,34 @@ def reference_table() -> Iterator[str]:
     yield ""
 
 
+SIGMA_ROLES = {
+    "who": "no matter",
+    "flag": "minute",
+    "size": "minute",
+    "kind": "minute",
+    "thing": "hour",
+    "sketch": "minute",
+}
+
+
+def sigma_table() -> Iterator[str]:
+    """Fields that a Sigma rule may name."""
+    yield from (
+        "",
+        "| field | also | counted by the | of API keys | `value_count` | what it is |",
+        "|---|---|---|---|---|---|",
+    )
+    for one in FIELDS:
+        also = ", ".join(f"`{alias}`" for alias in one.aliases)
+        keys = "" if one.of_entity("api_key") and one.target != "api_key" else "no"
+        counted = "yes" if one.role in {"thing", "sketch"} else ""
+        keys = "itself" if one.target == "api_key" else keys or "yes"
+        yield cells(f"`{one.name}`", also, SIGMA_ROLES[one.role], keys, counted, one.meaning)
+    yield ""
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "sigma": sigma_table,
     "settings": settings_table,
     "metrics": metrics_table,
     "reference": reference_table,

@@ -22,6 +22,7 @@ from pipeline.cli import (
     health,
     releases,
     rules,
+    rules_sigma,
     services,
     sql,
     store,
@@ -73,6 +74,7 @@ demo.register(app)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(corpora.app, name="corpora")
 app.add_typer(releases.app, name="releases")
+rules_sigma.register(rules.app)
 app.add_typer(rules.app, name="rules")
 app.add_typer(dead_letter.app, name="dead-letter")
 app.add_typer(store.app, name="store")

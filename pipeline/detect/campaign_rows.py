@@ -162,7 +162,9 @@ def _reasons(tx: Tx, ids: Mapping[str, Any]) -> dict[str, list[str]]:
                     signal.account_id = campaign_member.account_id
                     and campaign_key.campaign_id = campaign_member.campaign_id
             inner join graded on signal.account_id = graded.account_id and graded.named
-            where campaign_key.campaign_id in (select unnest($ids::varchar[]))
+            where
+                campaign_key.campaign_id in (select unnest($ids::varchar[]))
+                and signal.evidence <> 'unscored'
             group by campaign_key.campaign_id, signal.evidence
         )
 

@@ -177,6 +177,7 @@ def keep_holders(tx: WriteTx, accounts: Collection[str]) -> None:
                 max(signal.window_end) as latest
             from signal
             inner join touched_account on signal.account_id = touched_account.account_id
+            where signal.evidence <> 'unscored'
             group by signal.account_id, signal.group_key
         ),
 

@@ -1,7 +1,8 @@
 """From stored signals to a score for each account, recomputable by hand.
 
 Of each kind of evidence the strongest signal of the account's last seven days with signals counts, since two signals
-of one kind look at the same facts; kinds combine by noisy-or: ``score = 1 - (1 - s1)(1 - s2)…``. Both are functions of
+of one kind look at the same facts; kinds combine by noisy-or: ``score = 1 - (1 - s1)(1 - s2)…``. Unscored signals are
+left out, as if they were not there: they neither raise a score nor move its seven days. Both are functions of
 what is stored, not of when it was stored. What a score is worth follows from how high benign accounts of the same
 population score (``reference``): its e-value, from which ``discoveries`` chooses who is named.
 """
@@ -23,6 +24,7 @@ with recent as (
     select signal.*
     from signal
     inner join touched_account on signal.account_id = touched_account.account_id
+    where signal.evidence <> 'unscored'
     qualify signal.window_end > max(signal.window_end) over (partition by signal.account_id) - interval 7 days
 ),
 

@@ -188,6 +188,16 @@ def _meta(file: Path) -> tuple[RuleMeta | None, list[str]]:
         return None, [f".yml: {'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg']}" for item in items]
 
 
+def read_documents(text: str) -> list[Any]:
+    """Every document of a YAML text, as strictly as rules are read.
+
+    Raises:
+        yaml.YAMLError: it is none, has aliases, or gives a key twice.
+        RecursionError: it is nested too deeply.
+    """
+    return list(yaml.load_all(text, Loader=_StrictLoader))
+
+
 if TYPE_CHECKING:
     _SafeLoader = yaml.SafeLoader
 else:

@@ -20,8 +20,10 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("low", "medium", "high", "critical")
 Confidence = Literal["low", "medium", "high"]
 Status = Literal["experimental", "test", "stable", "deprecated"]
 
-# Rules of one kind of evidence look at the same facts from two sides: their strengths never add up.
-Evidence = Literal["likeness", "content", "timing", "lifecycle", "infrastructure", "identity", "usage"]
+# Rules of one kind of evidence look at the same facts from two sides: their strengths never add up. What is unscored
+# is told of by an alert of its own and counts towards no score: nobody measured how many benign accounts show it.
+Evidence = Literal["likeness", "content", "timing", "lifecycle", "infrastructure", "identity", "usage", "unscored"]
+UNSCORED: Final = "unscored"
 
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
 _TAG: Final = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
@@ -213,6 +215,8 @@ class RuleMeta(_Part):
             raise ValueError("every must be whole minutes, and hop a multiple of every")
         if self.window < self.hop:
             raise ValueError("window must be at least hop, or events between two windows are never looked at")
+        if self.evidence == UNSCORED and self.alert != "match":
+            raise ValueError("evidence: unscored counts towards no score, so nobody is told of it without alert: match")
         if self.pending_for > _LONGEST_PENDING:
             raise ValueError(f"for: {_LONGEST_PENDING.days}d at most")
         if self.keep_firing_for > _LONGEST_KEPT:

@@ -3,7 +3,10 @@ with
 of_account as (
     select
         *,
-        window_end > max(window_end) over () - interval 7 days as recent
+        -- As in scores: what is unscored moves no span of seven days, unless there is nothing else.
+        window_end > coalesce(
+            max(window_end) filter (where evidence <> 'unscored') over (), max(window_end) over ()
+        ) - interval 7 days as recent
     from signals
     where account_id = $account
 )
@@ -23,6 +26,7 @@ select
     last_seen,
     recent,
     recent
+    and evidence <> 'unscored'
     and row_number() over (
         partition by recent, evidence
         order by strength desc, window_end desc, rule_id asc, group_key asc

@@ -2,7 +2,7 @@
 create or replace view signals as
 select
     rule_id, -- the rule that saw it
-    evidence, -- timing, content, …: strengths of one kind never add up
+    evidence, -- timing, content, …: strengths of one kind never add up; unscored: counts towards no score
     dimension, -- kind of entity it is about
     entity_id, -- what it was seen of
     account_id, -- the account it speaks against
