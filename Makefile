@@ -58,6 +58,7 @@ fmt: $(STAMP) ## format Python and SQL, apply safe fixes
 docs: $(STAMP) ## rewrite the generated parts of docs/
 	$(BIN)/python scripts/gen_docs.py
 	$(BIN)/python scripts/gen_sql_docs.py
+	$(BIN)/python scripts/gen_body_docs.py
 
 .PHONY: wheel
 wheel: $(STAMP) ## dist/*.whl

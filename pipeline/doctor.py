@@ -9,11 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final, Literal
 
-from pipeline.alerts.signing import check_secret
 from pipeline.clock import Clock
 from pipeline.config import Settings
 from pipeline.delivery.destination import DestinationError, Reach, check_url, permitted
 from pipeline.delivery.post import system_addresses
+from pipeline.delivery.signing import check_secret
 from pipeline.errors import ConfigError, StillwatchError
 from pipeline.serve.address import address_file, read_address
 from pipeline.serve.client import ServeClient

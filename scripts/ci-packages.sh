@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# In CI, as root on Debian: install what the whole suite needs besides Python (Java 17, Maven, OpenSSL). Elsewhere: does nothing.
+# In CI, as root on Debian: install what the whole suite needs besides Python (Java 17, Maven, OpenSSL, Alertmanager). Elsewhere: does nothing.
 set -euo pipefail
 [ "${CI:-}" = true ] || exit 0
 
@@ -7,6 +7,7 @@ missing=()
 command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
 command -v mvn >/dev/null || missing+=(maven)
 command -v openssl >/dev/null || missing+=(openssl)
+command -v prometheus-alertmanager >/dev/null || missing+=(prometheus-alertmanager)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -33,6 +33,10 @@ ORDER = (
         "campaign_successions",
         "alerts",
         "alert_events",
+        "alert_words",
+        "silences",
+        "rule_verdicts",
+        "webhook_deliveries",
     ),
     *(
         "clearances",

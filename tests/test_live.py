@@ -12,11 +12,11 @@ import duckdb
 import pytest
 from pydantic import SecretStr
 
-from pipeline.alerts.receiver import Receiver
-from pipeline.alerts.signing import new_secret
 from pipeline.analyze import analyze
 from pipeline.clock import SystemClock
 from pipeline.config import Settings
+from pipeline.delivery.receiver import Receiver
+from pipeline.delivery.signing import new_secret
 from pipeline.demo.stages import check_alive, running
 from pipeline.ingest.produce import open_sender
 from pipeline.metrics import Metrics

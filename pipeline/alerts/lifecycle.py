@@ -1,4 +1,4 @@
-"""One alert a subject while it lasts: opened, updated when its evidence grows, resolved when it is quiet.
+"""One alert a subject while it lasts: pending, firing, over; told when it opens, grows, goes on after a pause, ends.
 
 Alert, history and outbox are written in the caller's transaction, the one that saw the evidence. Ids are functions of
 the subject and of how often it alerted before, so a transaction that is rolled back and repeated gives the same ids.
@@ -10,17 +10,23 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pipeline import logs
-from pipeline.alerts.changes import AlertChange, Changes, StoredAlert
+from pipeline.alerts.changes import Alert, AlertChange, Changes
 from pipeline.alerts.subjects import Subject, current_subjects, worse
-from pipeline.alerts.tables import count_open, earlier_alerts, open_alerts, write_changes
-from pipeline.config import Settings
+from pipeline.alerts.tables import (
+    UPDATE_EVERY,
+    count_firing,
+    growth_is_due,
+    last_alerts,
+    standing_alerts,
+    write_changes,
+)
+from pipeline.delivery.endpoints import Endpoints
 from pipeline.detect import DetectionResult
 from pipeline.detect.tables import WriteTx
 from pipeline.metrics import Metrics
 from pipeline.rules.load import RuleSet
 
-RESOLVE_AFTER: Final = timedelta(hours=1)  # of event time without new evidence
-UPDATE_EVERY: Final = timedelta(minutes=5)  # updates of one alert, unless it became more severe
+REOPENS_WITHIN: Final = timedelta(hours=24)  # of event time between its last evidence and the new; later it is another
 
 _log = logs.get("alerts")
 
@@ -30,54 +36,82 @@ def update_alerts(
     result: DetectionResult,
     *,
     now: datetime,
-    settings: Settings,
+    endpoints: Endpoints,
     metrics: Metrics,
     rules: RuleSet | None = None,
 ) -> tuple[AlertChange, ...]:
     """Bring alerts in line with what stands in the store after ``result``'s pass.
 
-    Does nothing when no rule was due. Doing it again in the same state changes nothing.
+    Does nothing when no rule was due, unless a campaign has grown since it was told, too soon after that to be told
+    then. Doing it again in the same state changes nothing. What is to be told is written as held; ``release`` sends it
+    on its way.
 
     Args:
         tx: the transaction that ``result`` was made in.
         result: of ``Detector.run``.
         now: wall time, UTC, aware; what updates are limited by and events are stamped with.
-        settings: whether there is a webhook to write outbox rows for.
+        endpoints: whom messages are written for.
         metrics: counts what opens.
         rules: those with ``alert: match`` alert by themselves; None: none does.
     """
-    if not result.evaluated:
+    if not result.evaluated and not growth_is_due(tx, now):
         return ()
     subjects = current_subjects(tx, rules)
-    stored = open_alerts(tx)
+    standing = standing_alerts(tx)
     changes = Changes(now)
-    for key, alert in stored.items():
-        subject = subjects.get(key)
-        if subject is None:
-            changes.resolve(alert, alert.subject)
-        elif subject.last_seen < result.watermark - RESOLVE_AFTER:
-            changes.resolve(alert, subject)
-        else:
-            _update(changes, alert, subject, now)
-    before = earlier_alerts(tx)
+    for key, alert in standing.items():
+        _go_on(changes, alert, subjects.get(key), result.watermark)
+    last = last_alerts(tx)
     for key, subject in subjects.items():
-        times, told_until = before.get(key, (0, None))
-        if key not in stored and (told_until is None or subject.last_seen > told_until):
-            changes.open(subject, times)
-            metrics.count("alerts_opened", rule=subject.rule_id, severity=subject.severity)
-    write_changes(tx, changes, settings.webhook)
-    metrics.set("alerts_open", count_open(tx))
-    for change in changes.made:
-        _log.info(
-            change.type.replace(".", "_"), alert_id=change.alert_id, severity=change.severity, message=change.message_id
-        )
+        if key not in standing:
+            _begin(changes, subject, last.get(key), result.watermark)
+    tell(tx, changes, endpoints, metrics)
     return tuple(changes.made)
 
 
-def _update(changes: Changes, alert: StoredAlert, subject: Subject, now: datetime) -> None:
+def tell(tx: WriteTx, changes: Changes, endpoints: Endpoints, metrics: Metrics) -> None:
+    """Write what changed, and say so to the log and the metrics."""
+    write_changes(tx, changes, endpoints)
+    metrics.set("alerts_open", count_firing(tx))
+    for row in changes.events:
+        change = row.change
+        if change.type == "alert.opened":
+            metrics.count("alerts_opened", rule=row.told.rule, severity=change.severity)
+        _log.info(
+            change.type.replace(".", "_"), alert_id=change.alert_id, severity=change.severity, message=change.message_id
+        )
+
+
+def _go_on(changes: Changes, alert: Alert, subject: Subject | None, watermark: datetime) -> None:
+    over = subject is None or subject.last_seen < watermark - subject.keep_firing_for
+    if alert.state == "pending":
+        if over or subject is None:
+            changes.forget(alert)
+        elif watermark - (alert.pending_since or watermark) >= subject.pending_for:
+            changes.open(subject, 0, waited=alert)
+    elif over or subject is None:
+        changes.resolve(alert, subject or alert.subject)
+    else:
+        _update(changes, alert, subject)
+
+
+def _begin(changes: Changes, subject: Subject, before: tuple[int, Alert] | None, watermark: datetime) -> None:
+    times, last = before or (0, None)
+    if last is not None and subject.last_seen <= last.subject.last_seen:
+        return  # told, and over
+    if last is not None and subject.last_seen - last.subject.last_seen <= REOPENS_WITHIN:
+        changes.reopen(last, subject)
+    elif subject.pending_for:
+        changes.wait(subject, times, watermark)
+    else:
+        changes.open(subject, times)
+
+
+def _update(changes: Changes, alert: Alert, subject: Subject) -> None:
     raised = worse(subject.severity, alert.severity)
     grown = subject.accounts > alert.subject.accounts
-    if raised or (grown and now - alert.updated_at >= UPDATE_EVERY):
+    now = (subject.last_seen, subject.score, subject.within)
+    if raised or (grown and changes.now - alert.updated_at >= UPDATE_EVERY):
         changes.update(alert, subject)
-    elif (subject.last_seen, subject.score) != (alert.subject.last_seen, alert.subject.score):
+    elif now != (alert.subject.last_seen, alert.subject.score, alert.subject.within):
         changes.note(alert, subject)

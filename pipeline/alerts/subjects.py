@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from pipeline.rules.load import RuleSet
@@ -12,6 +12,7 @@ from pipeline.rules.model import SEVERITIES, Severity
 from pipeline.rules.run import Tx
 
 SHOWN_ACCOUNTS: Final = 20
+KEEP_FIRING: Final = timedelta(hours=1)  # of event time without new evidence, unless a rule says otherwise
 CRITICAL_ACCOUNTS: Final = 100
 
 
@@ -32,6 +33,11 @@ class Subject:
     evidence_sql: str
     first_seen: datetime
     last_seen: datetime
+    dimension: str = "account"
+    tags: frozenset[str] = frozenset()  # of the rule
+    within: str | None = None  # a campaign that is told of, to which all of its accounts belong
+    pending_for: timedelta = timedelta()  # event time that it must last before it is told
+    keep_firing_for: timedelta = KEEP_FIRING  # event time without new evidence after which it is over
 
     @property
     def key(self) -> str:
@@ -104,6 +110,7 @@ def _campaigns(tx: Tx) -> list[Subject]:
             evidence_sql=pasteable("select * from suspicious_accounts where campaign_id = {}", campaign_id),
             first_seen=first_seen,
             last_seen=last_seen,
+            dimension="campaign",
         )
         for campaign_id, score, named, reasons, first_seen, last_seen, shown in rows
     ]
@@ -144,19 +151,27 @@ def _matches(tx: Tx, rules: RuleSet) -> list[Subject]:
             select
                 group_key,
                 max(strength),
-                count(distinct account_id),
-                list(distinct account_id order by account_id)[1:$shown],
-                arg_max(coalesce(group_reason, reason), (strength, account_id)),
+                count(distinct signals.account_id),
+                list(distinct signals.account_id order by signals.account_id)[1:$shown],
+                arg_max(coalesce(group_reason, reason), (strength, signals.account_id)),
                 min(first_seen),
-                max(last_seen)
+                max(last_seen),
+                if(bool_and(told.campaign_id is not null), min(told.campaign_id), null)
             from signals
+            left join (
+                select campaign_member.account_id, min(campaign_member.campaign_id) as campaign_id
+                from campaign_member
+                inner join campaign on campaign_member.campaign_id = campaign.campaign_id
+                where campaign.merged_into is null and campaign.named_accounts > 0
+                group by campaign_member.account_id
+            ) as told on signals.account_id = told.account_id
             where rule_id = $rule and strength >= $at
             group by group_key
             order by group_key
             """,
             {"rule": rule.rule_id, "at": rule.meta.alert_at, "shown": SHOWN_ACCOUNTS},
         ).fetchall()
-        for group_key, strength, accounts, shown, reason, first_seen, last_seen in rows:
+        for group_key, strength, accounts, shown, reason, first_seen, last_seen, within in rows:
             found.append(
                 Subject(
                     rule_id=rule.rule_id,
@@ -174,6 +189,28 @@ def _matches(tx: Tx, rules: RuleSet) -> list[Subject]:
                     ),
                     first_seen=first_seen,
                     last_seen=last_seen,
+                    dimension=rule.meta.dimension,
+                    tags=frozenset(rule.meta.tags),
+                    within=within,
+                    pending_for=rule.meta.pending_for,
+                    keep_firing_for=rule.meta.keep_firing_for,
                 )
             )
     return found
+
+
+def accounts_of(tx: Tx, subject: Subject) -> list[str]:
+    """All accounts that a subject is about now, not only those that are shown; none where it is over."""
+    if subject.rule_id == "account":
+        return [subject.group_key.removeprefix("account:")]
+    if subject.rule_id == "campaign":
+        sql = (
+            "select distinct campaign_member.account_id from campaign_member inner join finding "
+            "on campaign_member.account_id = finding.entity_id where campaign_member.campaign_id = $key "
+            "and finding.dimension = 'account' and finding.named order by campaign_member.account_id"
+        )
+        rows = tx.execute(sql, {"key": subject.group_key}).fetchall()
+    else:
+        sql = "select distinct account_id from signals where rule_id = $rule and group_key = $key order by account_id"
+        rows = tx.execute(sql, {"rule": subject.rule_id, "key": subject.group_key}).fetchall()
+    return [row[0] for row in rows]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Final
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import polars as pl
 
-from pipeline.alerts.changes import Changes, StoredAlert
+from pipeline.alerts.changes import Alert, Changes
 from pipeline.alerts.subjects import Subject
-from pipeline.config import WebhookSettings
+from pipeline.delivery.endpoints import Endpoints
 from pipeline.detect.tables import WriteTx
 from pipeline.events.schema import UTC_MICROSECONDS
 from pipeline.rules.run import Tx
@@ -36,6 +35,11 @@ _ALERT: Final = pl.Schema(
         "resolved_at": UTC_MICROSECONDS,
         "seq": pl.Int64(),
         "evidence_sql": pl.String(),
+        "dimension": pl.String(),
+        "tags": pl.List(pl.String()),
+        "within": pl.String(),
+        "pending_since": UTC_MICROSECONDS,
+        "firing_since": UTC_MICROSECONDS,
     }
 )
 _EVENT: Final = pl.Schema(
@@ -50,7 +54,7 @@ _EVENT: Final = pl.Schema(
         "message_id": pl.String(),
     }
 )
-_OUTBOX: Final = pl.Schema(
+OUTBOX: Final = pl.Schema(
     {
         "message_id": pl.String(),
         "alert_id": pl.String(),
@@ -59,78 +63,105 @@ _OUTBOX: Final = pl.Schema(
         "body": pl.String(),
         "created_at": UTC_MICROSECONDS,
         "state": pl.String(),
+        "type": pl.String(),
         "attempts": pl.Int64(),
         "next_attempt_at": UTC_MICROSECONDS,
     }
 )
 
 
-def endpoint_id(url: str) -> str:
-    """What stands for a receiver in the store: its address may hold a secret and is not written down."""
-    return "end_" + hashlib.sha256(url.encode()).hexdigest()[:12]
+def gone_endpoints(tx: Tx) -> frozenset[str]:
+    """Receivers that said 410 Gone."""
+    return frozenset(row[0] for row in tx.execute("select endpoint from webhook_endpoint").fetchall())
 
 
-def endpoint_disabled(tx: Tx, endpoint: str) -> bool:
-    """The receiver said 410 Gone."""
-    row = tx.execute(
-        "select count(*) from webhook_endpoint where endpoint = $endpoint", {"endpoint": endpoint}
-    ).fetchone()
-    return bool(row and row[0])
+UPDATE_EVERY: Final = timedelta(minutes=5)  # updates of one alert, unless it became more severe
+_SELECT: Final = (
+    "select alert_id, rule_id, group_key, campaign_id, severity, title, summary, accounts, score, first_seen, "
+    "last_seen, opened_at, updated_at, seq, evidence_sql, state, resolved_at, dimension, tags, within, "
+    "pending_since, firing_since, count(*) over (partition by subject) from alert "
+)
 
 
-def open_alerts(tx: Tx) -> Mapping[str, StoredAlert]:
-    """Open alerts by subject."""
+def standing_alerts(tx: Tx) -> Mapping[str, Alert]:
+    """Alerts that wait or fire, by subject."""
+    rows = tx.execute(_SELECT + "where state <> 'resolved' order by alert_id").fetchall()
+    return {alert.subject.key: alert for alert in map(_alert, rows)}
+
+
+def last_alerts(tx: Tx) -> Mapping[str, tuple[int, Alert]]:
+    """How often each subject alerted so far, and its last alert, where that is over."""
     rows = tx.execute(
-        "select alert_id, subject, rule_id, group_key, campaign_id, severity, title, summary, accounts, score, "
-        "first_seen, last_seen, opened_at, updated_at, seq, evidence_sql from alert where state = 'open' "
-        "order by alert_id"
+        _SELECT + "qualify row_number() over (partition by subject order by opened_at desc, alert_id desc) = 1 "
+        "and state = 'resolved'"
     ).fetchall()
-    return {
-        row[1]: StoredAlert(
-            alert_id=row[0],
-            subject=Subject(
-                rule_id=row[2],
-                group_key=row[3],
-                campaign_id=row[4],
-                severity=row[5],
-                title=row[6],
-                summary=row[7],
-                accounts=row[8],
-                shown=(),
-                score=row[9],
-                reasons=(),
-                evidence_sql=row[15],
-                first_seen=row[10],
-                last_seen=row[11],
-            ),
-            severity=row[5],
-            opened_at=row[12],
-            updated_at=row[13],
-            seq=row[14],
-        )
-        for row in rows
-    }
+    found = [(int(row[-1]), _alert(row)) for row in rows]
+    return {alert.subject.key: (times, alert) for times, alert in found}
 
 
-def earlier_alerts(tx: Tx) -> Mapping[str, tuple[int, datetime]]:
-    """How often each subject alerted so far, and up to which event time it was told."""
-    rows = tx.execute("select subject, count(*), max(last_seen) from alert group by subject").fetchall()
-    return {subject: (times, last_seen) for subject, times, last_seen in rows}
+def alerts_by_id(tx: Tx, alert_ids: Sequence[str]) -> Mapping[str, Alert]:
+    """Those of these alerts that there are."""
+    rows = tx.execute(
+        _SELECT + "where alert_id in (select unnest($ids::varchar[])) order by alert_id",
+        {"ids": list(alert_ids)},
+    ).fetchall()
+    return {alert.alert_id: alert for alert in map(_alert, rows)}
 
 
-def count_open(tx: Tx) -> int:
-    """Alerts open now."""
-    row = tx.execute("select count(*) from alert where state = 'open'").fetchone()
+def _alert(row: Sequence[Any]) -> Alert:
+    return Alert(
+        alert_id=row[0],
+        subject=Subject(
+            rule_id=row[1],
+            group_key=row[2],
+            campaign_id=row[3],
+            severity=row[4],
+            title=row[5],
+            summary=row[6],
+            accounts=row[7],
+            shown=(),
+            score=row[8],
+            reasons=(),
+            evidence_sql=row[14],
+            first_seen=row[9],
+            last_seen=row[10],
+            dimension=row[17],
+            tags=frozenset(row[18] or ()),
+            within=row[19],
+        ),
+        severity=row[4],
+        state=row[15],
+        opened_at=row[11],
+        updated_at=row[12],
+        resolved_at=row[16],
+        pending_since=row[20],
+        firing_since=row[21],
+        seq=row[13],
+    )
+
+
+def count_firing(tx: Tx) -> int:
+    """Alerts that are told and not over."""
+    row = tx.execute("select count(*) from alert where state = 'firing'").fetchone()
     return int(row[0]) if row else 0
 
 
-def write_changes(tx: WriteTx, changes: Changes, webhook: WebhookSettings) -> None:
-    """Write what one pass made. Without a webhook nothing goes to the outbox; the history stands all the same."""
-    if changes.alerts:
-        tx.execute(
-            "delete from alert where alert_id in (select unnest($ids::varchar[]))",
-            {"ids": [row.alert_id for row in changes.alerts]},
-        )
+def growth_is_due(tx: Tx, now: datetime) -> bool:
+    """A campaign has more accounts than were told, and may be told again: also where nothing comes any more."""
+    row = tx.execute(
+        "select 1 from alert inner join campaign on alert.campaign_id = campaign.campaign_id "
+        "where alert.rule_id = 'campaign' and alert.state = 'firing' and alert.updated_at <= $before "
+        "and campaign.merged_into is null and campaign.named_accounts > alert.accounts limit 1",
+        {"before": now - UPDATE_EVERY},
+    ).fetchone()
+    return row is not None
+
+
+def write_changes(tx: WriteTx, changes: Changes, endpoints: Endpoints) -> None:
+    """Write what one pass made: alerts, their history, and a held message for each endpoint that wants it."""
+    written = [*(row.alert_id for row in changes.alerts), *changes.forgotten]
+    if written:
+        tx.execute("delete from alert where alert_id in (select unnest($ids::varchar[]))", {"ids": written})
         tx.insert("alert", _alert_frame(changes))
     if not changes.events:
         return
@@ -153,30 +184,24 @@ def write_changes(tx: WriteTx, changes: Changes, webhook: WebhookSettings) -> No
             schema=_EVENT,
         ),
     )
-    if webhook.url is None:
-        return
-    endpoint = endpoint_id(webhook.url)
-    state = "disabled" if endpoint_disabled(tx, endpoint) else "pending"
-    tx.insert(
-        "outbox",
-        pl.DataFrame(
-            [
-                {
-                    "message_id": row.change.message_id,
-                    "alert_id": row.change.alert_id,
-                    "seq": row.seq,
-                    "endpoint": endpoint,
-                    "body": row.body,
-                    "created_at": changes.now,
-                    "state": state,
-                    "attempts": 0,
-                    "next_attempt_at": changes.now,
-                }
-                for row in changes.events
-            ],
-            schema=_OUTBOX,
-        ),
-    )
+    messages = [
+        {
+            "message_id": row.change.message_id,
+            "alert_id": row.change.alert_id,
+            "seq": row.seq,
+            "endpoint": endpoint,
+            "body": row.body,
+            "created_at": changes.now,
+            "state": "held",
+            "type": row.change.type,
+            "attempts": 0,
+            "next_attempt_at": changes.now,
+        }
+        for row in changes.events
+        for endpoint in endpoints.wanting(row.told)
+    ]
+    if messages:
+        tx.insert("outbox", pl.DataFrame(messages, schema=OUTBOX))
 
 
 def _alert_frame(changes: Changes) -> pl.DataFrame:
@@ -201,6 +226,11 @@ def _alert_frame(changes: Changes) -> pl.DataFrame:
                 "resolved_at": row.resolved_at,
                 "seq": row.seq,
                 "evidence_sql": row.subject.evidence_sql,
+                "dimension": row.subject.dimension,
+                "tags": sorted(row.subject.tags),
+                "within": row.subject.within,
+                "pending_since": row.pending_since,
+                "firing_since": row.firing_since,
             }
             for row in changes.alerts
         ],

@@ -52,8 +52,9 @@ def ensure_topics(settings: Settings) -> dict[str, int]:
 
 
 def names(topics: TopicSettings) -> tuple[str, ...]:
-    """All five."""
-    return (topics.requests, topics.accounts, topics.events, topics.fingerprints, topics.dead_letter)
+    """All five, and that of alerts where there is one."""
+    of_alerts = () if topics.alerts is None else (topics.alerts,)
+    return (topics.requests, topics.accounts, topics.events, topics.fingerprints, topics.dead_letter, *of_alerts)
 
 
 def partition_counts(client: KafkaAdminClient, topics: TopicSettings) -> dict[str, int]:

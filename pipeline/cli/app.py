@@ -10,6 +10,7 @@ import typer
 from pipeline import __version__
 from pipeline.cli import (
     accounts,
+    alert_silences,
     calibrate,
     completion,
     configuration,
@@ -26,6 +27,7 @@ from pipeline.cli import (
     services,
     sql,
     store,
+    webhook_deliveries,
 )
 from pipeline.cli.options import Options
 
@@ -72,10 +74,12 @@ calibrate.register(app)
 health.register(app)
 demo.register(app)
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(alert_silences.app, name="alerts")
 app.add_typer(corpora.app, name="corpora")
 app.add_typer(releases.app, name="releases")
 rules_sigma.register(rules.app)
 app.add_typer(rules.app, name="rules")
+app.add_typer(webhook_deliveries.app, name="webhooks")
 app.add_typer(dead_letter.app, name="dead-letter")
 app.add_typer(store.app, name="store")
 app.add_typer(configuration.app, name="config")

@@ -49,6 +49,7 @@ class TopicSettings(Section):
     events: str = "stillwatch.events"
     fingerprints: str = "stillwatch.fingerprints"
     dead_letter: str = "stillwatch.dead-letter"
+    alerts: str | None = Field(None, description="alerts go to this topic too, keyed: stillwatch.alerts")
     create: bool = True
     partitions: Positive = 4
     replication: Positive = 1
@@ -183,7 +184,9 @@ class RuleSettings(Section):
 
 
 class WebhookSettings(Section):
-    """Where alerts go."""
+    """Where alerts go: one receiver, and those of the file that `stillwatch webhooks` keeps."""
+
+    endpoints: Path | None = Field(None, description="that file; unset: `endpoints.toml` beside the store")
 
     url: str | None = None
     secret: SecretStr | None = Field(None, description="whsec_…, Standard Webhooks 1.0")

@@ -17,10 +17,11 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.status import Status
 
-from pipeline.alerts.receiver import Receiver
-from pipeline.alerts.signing import new_secret
+from pipeline.alerts.said import AlertWord
 from pipeline.config import Settings
-from pipeline.demo.show import show_accounts, show_alert, show_campaign
+from pipeline.delivery.receiver import Receiver
+from pipeline.delivery.signing import new_secret
+from pipeline.demo.show import show_accounts, show_alerts, show_campaign
 from pipeline.demo.stages import check_alive, running
 from pipeline.errors import StillwatchError
 from pipeline.ingest.produce import open_sender
@@ -30,6 +31,7 @@ from pipeline.simulate import Truth, plan
 
 SEND_FOR_S: Final = 45.0
 WAIT_AT_MOST_S: Final = 100.0
+HANDLED_WITHIN_S: Final = 15.0
 _SLICE: Final = 200
 
 
@@ -88,6 +90,7 @@ def run_demo(console: Console, *, data_dir: Path, plain: bool, seed: int) -> int
             demo.wait(simulation.truth, client)
             if demo.live is not None:
                 demo.live.stop()
+            demo.handle(client)
             outcome = demo.outcome(simulation.truth, client)
             demo.show(client)
             explained = demo.worth_explaining(client)
@@ -145,6 +148,17 @@ class _Demo:
                 return
             time.sleep(2)
 
+    def handle(self, client: ServeClient) -> None:
+        """What a person does next: take the alert on, and end it; the receiver is told of both."""
+        came = len(self.receiver.messages)
+        firing = tuple(row["alert_id"] for row in self._query(client, "select alert_id from alerts"))
+        if not firing:
+            return
+        client.say_alert(AlertWord(firing, "ack", "demo", note="looking into it"))
+        self.receiver.wait_for(came + len(firing), HANDLED_WITHIN_S)
+        client.say_alert(AlertWord(firing, "resolve", "demo", note="keys revoked"))
+        self.receiver.wait_for(came + 2 * len(firing), HANDLED_WITHIN_S)
+
     def tell(self, health: Health, rate: float) -> None:
         """One line of how things stand."""
         watermark = f"{health.watermark:%H:%M:%S}" if health.watermark else "none"
@@ -182,8 +196,7 @@ class _Demo:
         show_accounts(self.console, self._query(client, "from suspicious_accounts order by score desc, account_id"))
         for campaign in self._query(client, "from campaigns order by named_accounts desc, campaign_id limit 3"):
             show_campaign(self.console, campaign)
-        for message in self.receiver.messages[-1:]:
-            show_alert(self.console, message)
+        show_alerts(self.console, self.receiver.messages)
         self.console.print()
 
     def worth_explaining(self, client: ServeClient) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from pipeline.alerts.receiver import Received
+from pipeline.delivery.receiver import Received
 
 ACCOUNTS: Final = 5
 _SHOWN: Final = ("alert_id", "severity", "state", "title", "summary", "score", "accounts", "evidence_sql")
@@ -39,7 +39,19 @@ def show_accounts(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     console.print(table)
 
 
-def show_alert(console: Console, message: Received) -> None:
+def show_alerts(console: Console, messages: Sequence[Received]) -> None:
+    """What the receiver was told, in order, and the last of the evidence as it got it."""
+    told = [(message, (message.payload or {}).get("type", "not verified")) for message in messages]
+    for message, _ in [item for item in told if item[1] in {"alert.opened", "alert.updated"}][-1:]:
+        _show_alert(console, message)
+    console.print("\n[bold]all that it was told[/], the last two by a person (stillwatch alerts ack, resolve):")
+    for message, kind in told:
+        data = (message.payload or {}).get("data", {})
+        verdict = "verified" if message.verified else f"NOT VERIFIED: {message.error}"
+        console.print(f"  {kind}: {data.get('accounts')} accounts, {data.get('severity')}, {verdict}", highlight=False)
+
+
+def _show_alert(console: Console, message: Received) -> None:
     """The alert as the receiver got it, less its lists; the whole body is in the store."""
     verdict = "[green]signature verified[/]" if message.verified else f"[red]NOT VERIFIED: {message.error}[/]"
     console.print(f"\n[bold]the alert as a local receiver got it[/]: {message.message_id}, {verdict}")

@@ -12,11 +12,13 @@ import httpx
 import msgspec
 import pyarrow as pa
 
+from pipeline.alerts.said import AlertWord, SilenceWord
 from pipeline.errors import QueryError, StoreError, UsageError
 from pipeline.serve.address import ServeAddress, process_lives, read_address
 from pipeline.serve.clearing import Clearing
 from pipeline.serve.corpora import AddCorpus, CorpusChange
 from pipeline.serve.releases import Release
+from pipeline.serve.resend import Resend
 from pipeline.serve.view import Answer, Health, RuleLook
 
 if TYPE_CHECKING:
@@ -111,6 +113,18 @@ class ServeClient:
     def say_release(self, said: Release) -> Mapping[str, Any]:
         """When a model was released, through the writer. Saying it again changes nothing."""
         return self._told(self._send("/v1/releases", said, timeout_s=600))
+
+    def resend(self, asked: Resend) -> Mapping[str, Any]:
+        """Messages that were given up, through the writer."""
+        return self._told(self._send("/v1/resend", asked, timeout_s=600))
+
+    def say_alert(self, said: AlertWord) -> Mapping[str, Any]:
+        """A word about alerts, through the writer. Saying it again changes nothing."""
+        return self._told(self._send("/v1/alert-words", said, timeout_s=600))
+
+    def silence(self, said: SilenceWord) -> Mapping[str, Any]:
+        """A silence that is to hold, or to end, through the writer. Saying it again changes nothing."""
+        return self._told(self._send("/v1/silences", said, timeout_s=600))
 
     def backup(self, target: Path) -> Mapping[str, Any]:
         """A backup at a path of the serving machine."""

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pipeline.alerts.said import AlertWord, SilenceWord
 from pipeline.clock import Clock
 from pipeline.config import Settings
+from pipeline.delivery.destination import Reach
+from pipeline.delivery.endpoints import endpoints_file, read_endpoints
+from pipeline.delivery.outbox import send_again
 from pipeline.errors import InputNotFoundError
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
@@ -14,6 +18,7 @@ from pipeline.serve.clearing import Clearing
 from pipeline.serve.corpora import AddCorpus, CorpusChange
 from pipeline.serve.intake import Intake
 from pipeline.serve.releases import Release
+from pipeline.serve.resend import Resend
 from pipeline.serve.step import Stepper
 from pipeline.store import Store, read_words
 
@@ -68,8 +73,49 @@ def say_release(store_path: Path, said: Release, settings: Settings, *, clock: C
     _step(store_path, Intake(releases=[said]), settings, clock)
 
 
+def resend(store_path: Path, asked: Resend, settings: Settings, *, clock: Clock) -> int:
+    """Put messages that were given up back in line, for the next serve; return how many.
+
+    Raises:
+        InputNotFoundError: there is no store.
+        StoreError: the store cannot be used, or is open elsewhere.
+    """
+    if not store_path.is_file():
+        raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
+    with Store.open(store_path, settings.store, clock=clock) as store, store.transaction() as tx:
+        return send_again(tx, asked.endpoint, asked.message_ids, clock.now())
+
+
+def say_alert(store_path: Path, said: AlertWord, settings: Settings, *, clock: Clock) -> None:
+    """Store a word about alerts; what is to be told of it, the next serve sends.
+
+    Raises:
+        InputNotFoundError: there is no store.
+        UnknownAlertError: there is no such alert, or this cannot be said of it any more.
+        StoreError: the store cannot be used, or is open elsewhere.
+    """
+    if not store_path.is_file():
+        raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
+    _step(store_path, Intake(alert_words=[said]), settings, clock)
+
+
+def silence(store_path: Path, said: SilenceWord, settings: Settings, *, clock: Clock) -> None:
+    """Store a silence, or end one.
+
+    Raises:
+        InputNotFoundError: there is no store.
+        UnknownAlertError: there is no such silence.
+        StoreError: the store cannot be used, or is open elsewhere.
+    """
+    if not store_path.is_file():
+        raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
+    _step(store_path, Intake(silences=[said]), settings, clock)
+
+
 def _step(store_path: Path, intake: Intake, settings: Settings, clock: Clock) -> None:
     with Store.open(store_path, settings.store, clock=clock) as store:
         partitions = max(1, len(read_words(store.connection)))
         stepper = Stepper(store, load_rules(settings.rules), settings, clock, Metrics(), partitions=partitions)
+        reach = Reach.of(settings.webhook.allow, http=settings.webhook.allow_http)
+        stepper.endpoints = stepper.endpoints.and_those_of(read_endpoints(endpoints_file(settings), reach))
         stepper.step(intake)

@@ -20,6 +20,7 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from pipeline import logs
+from pipeline.alerts.said import AlertWord, SilenceWord, check_alert_word
 from pipeline.config import Settings
 from pipeline.errors import ConfigError, QueryError, StillwatchError, StoreError, UsageError
 from pipeline.metrics import Metrics
@@ -29,7 +30,17 @@ from pipeline.serve.clearing import Clearing, check_clearing
 from pipeline.serve.corpora import RemoveCorpus
 from pipeline.serve.corpus_body import decode
 from pipeline.serve.releases import Release, check_release
-from pipeline.serve.view import Answer, Backup, Command, ImportAccounts, RuleLook, ServeView
+from pipeline.serve.resend import Resend
+from pipeline.serve.view import (
+    Answer,
+    Backup,
+    BackupRequest,
+    Command,
+    ImportAccounts,
+    RuleLook,
+    ServeView,
+    SqlRequest,
+)
 
 MAX_BODY_BYTES: Final = 33_554_432
 MAX_SQL_BYTES: Final = 262_144
@@ -44,21 +55,6 @@ OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _log = logs.get("http")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class SqlRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of ``POST /v1/sql``; limits above the configured ones are lowered to them."""
-
-    sql: str
-    params: dict[str, Any] = {}
-    max_rows: int | None = None
-    timeout_s: float | None = None
-
-
-class BackupRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of ``POST /v1/backup``."""
-
-    target: str
 
 
 class HttpServer:
@@ -125,6 +121,9 @@ class HttpServer:
         app.router.add_post("/v1/corpora", self._add_corpus)
         app.router.add_delete("/v1/corpora/{name}", self._remove_corpus)
         app.router.add_post("/v1/releases", self._releases)
+        app.router.add_post("/v1/resend", self._resend)
+        app.router.add_post("/v1/alert-words", self._alert_words)
+        app.router.add_post("/v1/silences", self._silences)
         app.router.add_post("/v1/backup", self._backup)
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=IDLE_TIMEOUT_S, handler_cancellation=False
@@ -265,6 +264,17 @@ class HttpServer:
     async def _releases(self, request: web.Request) -> web.Response:
         said = msgspec.json.decode(await _body(request, MAX_SQL_BYTES), type=Release)
         return await self._submit(check_release(said))
+
+    async def _alert_words(self, request: web.Request) -> web.Response:
+        said = msgspec.json.decode(await _body(request, MAX_BODY_BYTES), type=AlertWord)
+        return await self._submit(check_alert_word(said))
+
+    async def _silences(self, request: web.Request) -> web.Response:
+        said = msgspec.json.decode(await _body(request, MAX_SQL_BYTES), type=SilenceWord)
+        return await self._submit(said)  # the writer checks it, by its clock
+
+    async def _resend(self, request: web.Request) -> web.Response:
+        return await self._submit(msgspec.json.decode(await _body(request, MAX_BODY_BYTES), type=Resend))
 
     async def _backup(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await _body(request, MAX_SQL_BYTES), type=BackupRequest)

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import msgspec
 import polars as pl
 
+from pipeline.alerts.said import AlertWord, SilenceWord
 from pipeline.config import TopicSettings
 from pipeline.errors import CorruptBatchError
 from pipeline.events.dead_letter import decode_dead_letters
@@ -18,6 +19,7 @@ from pipeline.fingerprint.schema import Delta
 from pipeline.serve.clearing import Clearing
 from pipeline.serve.corpora import CorpusChange
 from pipeline.serve.releases import Release
+from pipeline.serve.resend import Resend
 
 ACCOUNTS_MAX_BYTES: Final = 65_536
 
@@ -63,6 +65,9 @@ class Intake:
     clearings: Sequence[Clearing] = ()  # not from a topic: a person's words
     corpora: Sequence[CorpusChange] = ()  # nor these
     releases: Sequence[Release] = ()
+    resends: Sequence[Resend] = ()
+    alert_words: Sequence[AlertWord] = ()
+    silences: Sequence[SilenceWord] = ()
 
     @property
     def empty(self) -> bool:

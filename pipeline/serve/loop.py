@@ -13,27 +13,25 @@ from pathlib import Path
 from kafka import KafkaConsumer, TopicPartition
 
 from pipeline import logs
-from pipeline.alerts.delivery import Deliverer, Outcome, due, pending
 from pipeline.broker import check_broker, ensure_topics, kafka_options, topic_epoch
 from pipeline.clock import Clock
 from pipeline.config import RuleSettings, Settings
+from pipeline.delivery.destination import Reach
+from pipeline.delivery.endpoints import Watched
+from pipeline.delivery.outbox import DueMessage, Outcome, due, pending
 from pipeline.errors import StillwatchError, StoreError
 from pipeline.faults import hit
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
 from pipeline.rules.watch import RuleWatch
-from pipeline.serve.clearing import Clearing, check_clearing
-from pipeline.serve.corpora import AddCorpus, RemoveCorpus
-from pipeline.serve.delivery import DeliveryThread
+from pipeline.serve.commands import run_command
+from pipeline.serve.delivery import Delivery
 from pipeline.serve.http import HttpServer
 from pipeline.serve.intake import Intake, IntakeReader
-from pipeline.serve.releases import Release, check_release
 from pipeline.serve.state import Seen, ServeState, count
 from pipeline.serve.step import Stepper
-from pipeline.serve.view import Backup, Command, ImportAccounts
+from pipeline.serve.view import Command
 from pipeline.store import Store, new_epoch, next_offsets, stored_epochs
-from pipeline.store.accounts import AccountsError, check_accounts
-from pipeline.store.backup import backup
 from pipeline.store.upkeep import Upkeep
 
 HEALTH_EVERY_S = 1.0
@@ -78,8 +76,10 @@ def run_serve(
         stepper = Stepper(store, rules, settings, clock, metrics, partitions, paced=True)
         state = ServeState(store, settings, clock, rules)
         commands: queue.SimpleQueue[tuple[Command, Future[Mapping[str, object]]]] = state.commands
-        delivery = DeliveryThread(Deliverer(settings.webhook, clock, metrics))
+        reach = Reach.of(settings.webhook.allow, http=settings.webhook.allow_http)
+        delivery = Delivery(reach, settings.kafka, clock, metrics)
         stack.callback(delivery.close, settings.webhook.timeout_s)
+        endpoints = Watched(settings, reach)
         stack.enter_context(HttpServer(settings, metrics, state))
         loop = _Loop(
             settings=settings,
@@ -89,6 +89,7 @@ def run_serve(
             stepper=stepper,
             consumer=consumer,
             delivery=delivery,
+            endpoints=endpoints,
             state=state,
             epoch=epoch,
             stop=stop,
@@ -98,6 +99,7 @@ def run_serve(
         while not stop.is_set():
             loop.turn()
             _run_commands(commands, store, stepper, epoch)
+        loop.finish()
     _log.info("serve_stopped")
 
 
@@ -111,7 +113,8 @@ class _Loop:
     store: Store
     stepper: Stepper
     consumer: KafkaConsumer
-    delivery: DeliveryThread
+    delivery: Delivery
+    endpoints: Watched
     state: ServeState
     epoch: str
     stop: threading.Event
@@ -167,6 +170,15 @@ class _Loop:
             self._stuck = Intake()
             self._fail("upkeep_failed", error)
 
+    def finish(self) -> None:
+        """Wait for what is on its way to receivers and keep how it ended: what was taken is not sent again."""
+        self._untold += self.delivery.close(self.settings.webhook.timeout_s)
+        if self._untold:
+            try:
+                self.stepper.step(Intake(), self._untold, self.epoch)
+            except StoreError as error:
+                _log.error("store_failed", error=str(error))
+
     def _fail(self, event: str, error: StoreError) -> None:
         _log.error(event, error=str(error))
         self._retry_at_s = self.clock.monotonic() + RETRY_AFTER_S
@@ -182,12 +194,16 @@ class _Loop:
         return intake
 
     def _deliver(self) -> None:
-        if self.settings.webhook.url is None or not self.delivery.idle:
-            return
-        endpoint = self.delivery.deliverer.endpoint
-        with self.store.reading() as connection:
-            messages = due(connection, self.clock.now(), endpoint=endpoint)
-        self.delivery.offer(messages)
+        changed = self.endpoints.changed()
+        if changed is not None:
+            self.stepper.endpoints = changed
+            self.delivery.use(changed)
+
+        def of(endpoint: str, limit: int) -> list[DueMessage]:
+            with self.store.reading() as connection:
+                return due(connection, self.clock.now(), endpoint=endpoint, limit=limit)
+
+        self.delivery.send(of)
 
     def _warnings(self) -> tuple[str, ...]:
         off = (f"rule {rule_id} is switched off: {reason}" for rule_id, reason in self.stepper.off.items())
@@ -238,30 +254,7 @@ def _run_commands(
         except queue.Empty:
             return
         try:
-            match command:
-                case ImportAccounts(rows):
-                    problems = check_accounts(rows).problems
-                    if problems:
-                        raise AccountsError("accounts", problems)
-                    stepper.step(Intake(accounts=rows), epoch=epoch)
-                    future.set_result({"accounts": len(rows)})
-                case Clearing():
-                    check_clearing(command)
-                    stepper.step(Intake(clearings=[command]), epoch=epoch)
-                    future.set_result({"accounts": len(command.accounts)})
-                case AddCorpus(known):
-                    stepper.step(Intake(corpora=[command]), epoch=epoch)
-                    future.set_result({"corpus": known.name, "findable": known.findable})
-                case RemoveCorpus(name):
-                    stepper.step(Intake(corpora=[command]), epoch=epoch)
-                    future.set_result({"corpus": name})
-                case Release():
-                    check_release(command)
-                    stepper.step(Intake(releases=[command]), epoch=epoch)
-                    future.set_result({"model": command.model})
-                case Backup(target):
-                    backup(store, target)
-                    future.set_result({"target": str(target)})
+            future.set_result(run_command(command, store, stepper, epoch))
         except StillwatchError as error:
             future.set_exception(error)
 

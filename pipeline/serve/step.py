@@ -9,10 +9,14 @@ from datetime import datetime
 import polars as pl
 
 from pipeline import logs
-from pipeline.alerts.delivery import Outcome, mark_outcomes
+from pipeline.alerts.holding import release, remind
 from pipeline.alerts.lifecycle import update_alerts
+from pipeline.alerts.said import AlertWord
+from pipeline.alerts.words import CLEARED_BY, apply_alert_word, apply_silence
 from pipeline.clock import Clock
 from pipeline.config import Settings
+from pipeline.delivery.endpoints import Endpoints
+from pipeline.delivery.outbox import Outcome, mark_outcomes, send_again
 from pipeline.detect import Detector
 from pipeline.events.pseudonym import pseudonymise_accounts, read_key
 from pipeline.faults import hit
@@ -61,11 +65,13 @@ class Stepper:
     stalled: tuple[int, ...] = ()
     unheard: frozenset[int] = frozenset()  # partitions of which no worker has spoken since the start
     behind_s: float = 0.0  # how old the deltas were that the last step applied
+    endpoints: Endpoints = field(init=False)  # whom alerts are told to; changed between steps
     _detector: Detector = field(init=False)
     _heard_s: dict[int, float] = field(init=False)
     _key: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.endpoints = Endpoints.of_settings(self.settings.webhook, self.settings.topics.alerts)
         self._detector = Detector(self.settings, self.rules, self.clock, self.metrics, paced=self.paced)
         self._heard_s = dict.fromkeys(range(self.partitions), self.clock.monotonic())
         self.unheard = frozenset(self._heard_s)
@@ -103,8 +109,12 @@ class Stepper:
             cleared |= self._apply_clearings(tx, intake.clearings)
             sets_since, spoken_of = self._apply_corpora(tx, intake.corpora)
             releases_since, pivoted = self._apply_releases(tx, intake.releases)
-            cleared |= spoken_of | pivoted
+            cleared |= spoken_of | pivoted | self._apply_alert_words(tx, intake.alert_words)
+            for silence in intake.silences:
+                apply_silence(tx, silence, now=self.clock.now())
             applied = self._apply(tx, intake, epoch)
+            for asked in intake.resends:
+                send_again(tx, asked.endpoint, asked.message_ids, self.clock.now())
             if outcomes:
                 mark_outcomes(tx, outcomes)
             hit("serve.applied")
@@ -119,10 +129,12 @@ class Stepper:
                     tx, watermark=self.watermark, changed_since=min(changed, default=None), judge=cleared
                 )
                 update_alerts(
-                    tx, result, now=self.clock.now(), settings=self.settings, metrics=self.metrics, rules=self.rules
+                    tx, result, now=self.clock.now(), endpoints=self.endpoints, metrics=self.metrics, rules=self.rules
                 )
             elif cleared:
                 self._detector.judge(tx, cleared)  # alerts follow once it is known how far event time has come
+            remind(tx, self.clock.now(), self.endpoints)
+            release(tx, self.clock.now(), self.endpoints)
             hit("serve.evaluated")
         hit("serve.committed")
         self._measure(applied, begun_s)
@@ -172,6 +184,25 @@ class Stepper:
                 until=said.until,
                 said_by=said.said_by,
             )
+        return concerned
+
+    def _apply_alert_words(self, tx: Transaction, words: Sequence[AlertWord]) -> frozenset[str]:
+        """Store what people say about alerts; return whom they cleared with it."""
+        concerned: frozenset[str] = frozenset()
+        for said in words:
+            accounts = apply_alert_word(
+                tx,
+                said,
+                now=self.clock.now(),
+                endpoints=self.endpoints,
+                metrics=self.metrics,
+                rules=self.rules,
+            )
+            if accounts:
+                reason = f"{CLEARED_BY} {said.value}: {said.note}"[:2000]
+                concerned |= apply_clearing(
+                    tx, accounts, action="clear", reason=reason, until=said.until, said_by=said.said_by
+                )
         return concerned
 
     def _apply_corpora(

@@ -7,13 +7,31 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+import msgspec
 import pyarrow as pa
 
+from pipeline.alerts.said import AlertWord, SilenceWord
 from pipeline.serve.clearing import Clearing
 from pipeline.serve.corpora import AddCorpus, RemoveCorpus
 from pipeline.serve.releases import Release
+from pipeline.serve.resend import Resend
+
+
+class SqlRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /v1/sql``; limits above the configured ones are lowered to them."""
+
+    sql: str
+    params: dict[str, Any] = {}
+    max_rows: int | None = None
+    timeout_s: float | None = None
+
+
+class BackupRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /v1/backup``."""
+
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +91,7 @@ class Backup:
     target: Path
 
 
-Command = ImportAccounts | Clearing | AddCorpus | RemoveCorpus | Release | Backup
+Command = ImportAccounts | Clearing | AddCorpus | RemoveCorpus | Release | Resend | AlertWord | SilenceWord | Backup
 
 
 class ServeView(Protocol):

@@ -16,7 +16,7 @@ import trustme
 from pipeline.clock import SystemClock
 from pipeline.delivery.destination import DestinationError, Reach, check_url
 from pipeline.delivery.post import Answer, NoAnswerError, Poster
-from tests.alerts.servers import hang, raw_server, status
+from tests.delivery.servers import hang, raw_server, status
 
 HERE = "127.0.0.1"
 REACH = Reach.of([HERE, "hooks.example"], http=True)

@@ -13,6 +13,7 @@ import pytest
 from pipeline.alerts import update_alerts
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
+from pipeline.delivery.endpoints import Endpoints
 from pipeline.detect import DetectionResult, Detector
 from pipeline.detect.detector import COSTLY_SHARE, OFF_AFTER, OFF_S, PASS_S
 from pipeline.detect.trouble import rule_trouble
@@ -33,6 +34,7 @@ SETTINGS = Settings.model_validate(
     }
 )
 RULES = load_rules(SETTINGS.rules)
+ENDPOINTS = Endpoints.of_settings(SETTINGS.webhook)
 
 
 def detector(clock: ManualClock, rules: RuleSet = RULES) -> Detector:
@@ -49,7 +51,7 @@ def signals(tx: Tx) -> pl.DataFrame:
 
 
 def tell(tx: Tx, result: DetectionResult, clock: ManualClock) -> list[tuple[str, str, str]]:
-    changes = update_alerts(tx, result, now=clock.now(), settings=SETTINGS, metrics=Metrics(), rules=RULES)
+    changes = update_alerts(tx, result, now=clock.now(), endpoints=ENDPOINTS, metrics=Metrics(), rules=RULES)
     return [(change.type, change.alert_id, change.message_id) for change in changes]
 
 

@@ -33,6 +33,10 @@ _VIEWS = (
     "campaign_successions",
     "alerts",
     "alert_events",
+    "alert_words",
+    "silences",
+    "rule_verdicts",
+    "webhook_deliveries",
     "naming",
     "corpora",
     "releases",
@@ -79,6 +83,8 @@ class Tx:
             "0011_heavy",
             "0012_releases",
             "0013_loops",
+            "0014_deliveries",
+            "0015_alert_states",
         ):
             self.connection.execute((sql_dir("schema") / f"{migration}.sql").read_text())
         for text in in_order({name: view_texts()[name] for name in view_texts() if name in _VIEWS or _is_macro(name)}):

@@ -4,15 +4,27 @@ import ast
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
 from pipeline.config import ENV_ALIASES, Settings, env_name
+from pipeline.delivery.destination import Reach
+from pipeline.delivery.endpoints import Endpoints, read_endpoints
 from pipeline.faults import FAULT_POINTS
 from pipeline.metrics import DEFINITIONS
 from tests.docs.pages import FENCE, ROOT, anchors, pages
+
+
+def endpoints_of(block: str) -> Endpoints:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "endpoints.toml"
+        path.write_text(block)
+        return read_endpoints(path, Reach.of([]))
+
 
 SETTINGS = {f"{section}.{name}" for section, model in Settings() for name in type(model).model_fields}
 SECTIONS = {name.partition(".")[0] for name in SETTINGS}
@@ -48,6 +60,9 @@ def test_example_settings_load(page: str) -> None:
     for language, block in FENCE.findall(pages()[page]):
         if language == "toml":
             tree = tomllib.loads(block)
+            if "endpoints" in tree:  # the file of receivers is one of its own
+                assert endpoints_of(block).by_name
+                continue
             named = {f"{section}.{name}" for section, content in tree.items() for name in content}
             assert named <= SETTINGS, page
             Settings.model_validate(tree)

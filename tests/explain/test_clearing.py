@@ -79,7 +79,7 @@ def test_a_cleared_account_leaves_its_campaign_and_its_finding_stays(store: Path
 def test_a_campaign_whose_accounts_are_all_cleared_is_over_and_its_alert_resolved(
     store: Path, analyzed: Analyzed
 ) -> None:
-    assert ask(store, "select state from alerts where campaign_id is not null") == [("open",)]
+    assert ask(store, "select state from alerts where campaign_id is not null") == [("firing",)]
     say(store, *analyzed[1])
     assert named(store) == set()
     assert ask(store, "select count(*) from campaigns") == [(0,)]

@@ -78,7 +78,7 @@ def test_ci_without_java_and_without_a_way_to_get_it_fails(tmp_path: Path) -> No
         (tmp_path / tool).symlink_to(found)
     done = run(["bash", str(ROOT / "scripts/ci-packages.sh")], tmp_path, CI="true", PATH=str(tmp_path))
     assert done.returncode == 1
-    assert "error: CI without openjdk-17-jre-headless maven openssl →" in done.stderr
+    assert "error: CI without openjdk-17-jre-headless maven openssl prometheus-alertmanager →" in done.stderr
 
 
 def test_ci_runs_the_same_checks_as_everyone() -> None:

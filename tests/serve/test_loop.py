@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline.alerts.delivery import Outcome
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
+from pipeline.delivery.outbox import Outcome
 from pipeline.errors import StoreError
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
@@ -34,9 +34,7 @@ class QuietConsumer:
 
 
 class Finished:
-    """A delivery thread whose message was just accepted by its receiver."""
-
-    idle = True
+    """Delivery whose message was just accepted by its receiver."""
 
     def __init__(self) -> None:
         self.outcomes = [TOLD]
@@ -44,6 +42,16 @@ class Finished:
     def collect(self) -> list[Outcome]:
         outcomes, self.outcomes = self.outcomes, []
         return outcomes
+
+    def send(self, due: object) -> None:
+        """Nothing is due."""
+
+
+class Unchanged:
+    """A file of receivers that stays as it is."""
+
+    def changed(self) -> None:
+        """Nothing new."""
 
 
 class FullOnce(Stepper):
@@ -73,6 +81,7 @@ def test_what_was_delivered_while_the_disk_was_full_is_marked_once_there_is_room
             stepper=stepper,
             consumer=cast("Any", QuietConsumer()),
             delivery=cast("Any", Finished()),
+            endpoints=cast("Any", Unchanged()),
             state=state,
             epoch="e",
             stop=threading.Event(),

@@ -17,7 +17,7 @@ from pipeline.serve.state import ServeState
 from pipeline.serve.step import Stepper
 from pipeline.store import Store
 from tests.rules.test_load import write
-from tests.serve.test_loop import Finished, QuietConsumer
+from tests.serve.test_loop import Finished, QuietConsumer, Unchanged
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -38,6 +38,7 @@ def test_rules_that_change_are_used_from_the_next_turn_on_and_problems_are_warni
             stepper=stepper,
             consumer=cast("Any", QuietConsumer()),
             delivery=cast("Any", Finished()),
+            endpoints=cast("Any", Unchanged()),
             state=state,
             epoch="e",
             stop=threading.Event(),

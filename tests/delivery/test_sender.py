@@ -16,26 +16,29 @@ from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook
 
 from pipeline import faults
-from pipeline.alerts.delivery import Deliverer, DueMessage, Outcome, due, mark_outcomes
-from pipeline.alerts.receiver import Receiver
-from pipeline.alerts.retry import SCHEDULE_S, next_attempt, retry_after_s, verdict
-from pipeline.alerts.signing import SignatureError, check_secret, new_secret, signed_headers, verify
-from pipeline.alerts.tables import endpoint_id
 from pipeline.clock import ManualClock
-from pipeline.config import WebhookSettings
+from pipeline.delivery.destination import Reach
+from pipeline.delivery.endpoints import Endpoint, settings_name
+from pipeline.delivery.outbox import DueMessage, Outcome, due, mark_outcomes
+from pipeline.delivery.receiver import Receiver
+from pipeline.delivery.retry import SCHEDULE_S, next_attempt, retry_after_s, verdict
+from pipeline.delivery.sender import Sender
+from pipeline.delivery.signing import SignatureError, check_secret, new_secret, signed_headers, verify
 from pipeline.errors import ConfigError
 from pipeline.metrics import Metrics
 from pipeline.resources import sql_dir
-from tests.alerts.servers import endless, hang, in_turn, raw_server, status
+from tests.delivery.servers import endless, hang, in_turn, raw_server, status
 
 SECRET = SecretStr("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+REACH = Reach.of(["127.0.0.1"], http=True)
 BODY = '{"type":"alert.opened"}'
 
 
 @pytest.fixture
 def db() -> Iterator[duckdb.DuckDBPyConnection]:
     connection = duckdb.connect()
-    connection.execute((sql_dir("schema") / "0002_detection.sql").read_text())
+    for name in ("0002_detection", "0014_deliveries", "0015_alert_states"):
+        connection.execute((sql_dir("schema") / f"{name}.sql").read_text())
     yield connection
     connection.close()
 
@@ -46,8 +49,11 @@ def clock() -> ManualClock:
     return ManualClock(datetime.now(UTC))
 
 
-def settings(url: str, timeout_s: float = 2.0) -> WebhookSettings:
-    return WebhookSettings(url=url, secret=SECRET, allow_http=True, allow=("127.0.0.1",), timeout_s=timeout_s)
+def sender(
+    url: str, clock: ManualClock, metrics: Metrics | None = None, *, reach: Reach = REACH, **more: object
+) -> Sender:
+    endpoint = Endpoint.model_validate({"url": url, "secret": SECRET, "timeout_s": 2.0, **more})
+    return Sender(settings_name(url), endpoint, reach, clock, metrics or Metrics())
 
 
 def put(db: duckdb.DuckDBPyConnection, url: str, clock: ManualClock, *alerts: str, seqs: int = 1) -> None:
@@ -60,16 +66,16 @@ def put(db: duckdb.DuckDBPyConnection, url: str, clock: ManualClock, *alerts: st
                     "id": f"msg_{alert}{seq}",
                     "alert": alert,
                     "seq": seq,
-                    "endpoint": endpoint_id(url),
+                    "endpoint": settings_name(url),
                     "body": BODY,
                     "now": clock.now(),
                 },
             )
 
 
-def turn(db: duckdb.DuckDBPyConnection, deliverer: Deliverer, clock: ManualClock) -> list[Outcome]:
+def turn(db: duckdb.DuckDBPyConnection, sending: Sender, clock: ManualClock) -> list[Outcome]:
     """One round as the serve loop makes it."""
-    outcomes = deliverer.deliver(due(db, clock.now(), endpoint=deliverer.endpoint))
+    outcomes = sending.send(due(db, clock.now(), endpoint=sending.name))
     db.execute("begin")
     mark_outcomes(db, outcomes)
     db.execute("commit")
@@ -81,14 +87,14 @@ def states(db: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:
 
 
 def test_a_receiver_verifies_what_was_sent(db: duckdb.DuckDBPyConnection, clock: ManualClock) -> None:
-    with Receiver(SECRET) as receiver, Deliverer(settings(receiver.url), clock, Metrics()) as deliverer:
+    with Receiver(SECRET) as receiver, sender(receiver.url, clock) as sending:
         put(db, receiver.url, clock, "a", "b")
-        outcomes = turn(db, deliverer, clock)
+        outcomes = turn(db, sending, clock)
         assert [item.verdict for item in outcomes] == ["delivered", "delivered"]
         assert [item.message_id for item in receiver.messages] == ["msg_a0", "msg_b0"]
         assert all(item.verified and not item.duplicate for item in receiver.messages)
         assert receiver.messages[0].payload == {"type": "alert.opened"}
-        assert turn(db, deliverer, clock) == []
+        assert turn(db, sending, clock) == []
     assert states(db) == [("msg_a0", "delivered", 1), ("msg_b0", "delivered", 1)]
 
 
@@ -134,12 +140,12 @@ def test_an_error_is_tried_again_with_the_same_id_and_a_new_signature(
 ) -> None:
     with raw_server(in_turn(status(500), status(204))) as (url, requests):
         put(db, url, clock, "a")
-        with Deliverer(settings(url), clock, Metrics()) as deliverer:
-            first = turn(db, deliverer, clock)[0]
+        with sender(url, clock) as sending:
+            first = turn(db, sending, clock)[0]
             assert (first.verdict, first.status) == ("retry", 500)
-            assert turn(db, deliverer, clock) == []
-            clock.advance(6)
-            assert turn(db, deliverer, clock)[0].verdict == "delivered"
+            assert turn(db, sending, clock) == []
+            clock.advance(8)
+            assert turn(db, sending, clock)[0].verdict == "delivered"
     ids = [line for request in requests for line in request.split(b"\r\n") if line.startswith(b"webhook-id")]
     signatures = {line for request in requests for line in request.split(b"\r\n") if b"webhook-signature" in line}
     assert ids == [b"webhook-id: msg_a0"] * 2
@@ -152,9 +158,9 @@ def test_a_receiver_that_hangs_costs_one_timeout_not_one_a_message(
 ) -> None:
     with raw_server(hang) as (url, _):
         put(db, url, clock, "a", "b", "c")
-        with Deliverer(settings(url, 0.2), clock, Metrics()) as deliverer:
+        with sender(url, clock, timeout_s=0.2) as sending:
             begun = time.monotonic()
-            outcomes = turn(db, deliverer, clock)
+            outcomes = turn(db, sending, clock)
             assert time.monotonic() - begun < 2
     assert [(item.verdict, item.error) for item in outcomes] == [("retry", "no answer in time")]
     assert [state for _, state, _ in states(db)] == ["pending"] * 3
@@ -164,8 +170,8 @@ def test_a_receiver_that_is_not_there_is_tried_again(db: duckdb.DuckDBPyConnecti
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}/"
     put(db, url, clock, "a")
-    with Deliverer(settings(url), clock, Metrics()) as deliverer:
-        assert turn(db, deliverer, clock)[0].error == "no connection"
+    with sender(url, clock) as sending:
+        assert turn(db, sending, clock)[0].error == "no connection"
     error = db.execute("select last_error from outbox").fetchone()
     assert error is not None
     assert url not in str(error[0])
@@ -177,9 +183,9 @@ def test_a_clock_that_was_years_ahead_delays_nothing_for_years(
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}/"
     put(db, url, clock, "a")
-    with Deliverer(settings(url), clock, Metrics()) as deliverer:
+    with sender(url, clock) as sending:
         clock.step_wall(10 * 365 * 86_400)
-        assert turn(db, deliverer, clock)[0].verdict == "retry"
+        assert turn(db, sending, clock)[0].verdict == "retry"
         assert due(db, clock.now()) == []
         clock.step_wall(-10 * 365 * 86_400)
         assert [message.message_id for message in due(db, clock.now())] == ["msg_a0"]
@@ -188,8 +194,8 @@ def test_a_clock_that_was_years_ahead_delays_nothing_for_years(
 def test_redirects_are_failures_and_are_not_followed(db: duckdb.DuckDBPyConnection, clock: ManualClock) -> None:
     with raw_server(status(204)) as (elsewhere, reached), raw_server(status(302, f"location: {elsewhere}")) as (url, _):
         put(db, url, clock, "a")
-        with Deliverer(settings(url), clock, Metrics()) as deliverer:
-            outcome = turn(db, deliverer, clock)[0]
+        with sender(url, clock) as sending:
+            outcome = turn(db, sending, clock)[0]
     assert (outcome.verdict, outcome.status) == ("retry", 302)
     assert reached == []
 
@@ -200,24 +206,21 @@ def test_a_receiver_inside_that_nobody_allowed_is_not_connected_to(
     with raw_server(status(204)) as (url, requests):
         here = url.replace("127.0.0.1", "localhost")
         put(db, here, clock, "a")
-        named = WebhookSettings(url=here, secret=SECRET, allow_http=True, allow=("localhost",))
-        refused = WebhookSettings(url="http://localhost/", secret=SECRET, allow_http=True)
-        with Deliverer(refused, clock, Metrics()) as deliverer:
+        with sender("http://localhost/", clock, reach=Reach.of(["10.0.0.0/8"], http=True)) as sending:
             put(db, "http://localhost/", clock, "b")
-            outcome = turn(db, deliverer, clock)[0]
+            outcome = turn(db, sending, clock)[0]
             assert (outcome.verdict, outcome.error) == ("retry", "not connected to: localhost is this machine")
         assert requests == []
-        with Deliverer(named, clock, Metrics()) as deliverer:
-            assert turn(db, deliverer, clock)[0].verdict == "delivered"
+        with sender(here, clock, reach=Reach.of(["localhost"], http=True)) as sending:
+            assert turn(db, sending, clock)[0].verdict == "delivered"
 
 
 def test_gone_disables_the_receiver_and_what_waits_for_it(db: duckdb.DuckDBPyConnection, clock: ManualClock) -> None:
     with raw_server(status(410)) as (url, requests):
         put(db, url, clock, "a", "b", seqs=2)
-        with Deliverer(settings(url), clock, Metrics()) as deliverer:
-            assert [item.verdict for item in turn(db, deliverer, clock)] == ["gone"]
-            clock.advance(100_000)
-            assert turn(db, deliverer, clock) == []
+        with sender(url, clock) as sending:
+            assert [item.verdict for item in turn(db, sending, clock)] == ["gone"]
+            assert turn(db, sending, clock) == []
     assert len(requests) == 1
     assert {state for _, state, _ in states(db)} == {"disabled"}
     assert db.execute("select count(*) from webhook_endpoint").fetchone() == (1,)
@@ -227,10 +230,9 @@ def test_other_client_errors_are_final(db: duckdb.DuckDBPyConnection, clock: Man
     metrics = Metrics()
     with raw_server(status(400)) as (url, _):
         put(db, url, clock, "a")
-        with Deliverer(settings(url), clock, metrics) as deliverer:
-            assert turn(db, deliverer, clock)[0].verdict == "failed"
-            clock.advance(100_000)
-            assert turn(db, deliverer, clock) == []
+        with sender(url, clock, metrics) as sending:
+            assert turn(db, sending, clock)[0].verdict == "failed"
+            assert turn(db, sending, clock) == []
     assert states(db) == [("msg_a0", "failed", 1)]
     assert metrics.value("webhook_attempts", outcome="failed") == 1
 
@@ -238,20 +240,20 @@ def test_other_client_errors_are_final(db: duckdb.DuckDBPyConnection, clock: Man
 def test_retry_after_is_honoured(db: duckdb.DuckDBPyConnection, clock: ManualClock) -> None:
     with raw_server(in_turn(status(429, "retry-after: 90"), status(200))) as (url, _):
         put(db, url, clock, "a")
-        with Deliverer(settings(url), clock, Metrics()) as deliverer:
-            turn(db, deliverer, clock)
+        with sender(url, clock) as sending:
+            turn(db, sending, clock)
             clock.advance(89)
-            assert turn(db, deliverer, clock) == []
+            assert turn(db, sending, clock) == []
             clock.advance(2)
-            assert turn(db, deliverer, clock)[0].verdict == "delivered"
+            assert turn(db, sending, clock)[0].verdict == "delivered"
 
 
 @pytest.mark.parametrize("answer", [endless, status(200, body=b"x" * 10_000_000)])
 def test_a_huge_body_is_not_read(db: duckdb.DuckDBPyConnection, clock: ManualClock, answer: object) -> None:
     with raw_server(answer) as (url, _):  # type: ignore[arg-type]
         put(db, url, clock, "a")
-        with Deliverer(settings(url), clock, Metrics()) as deliverer:
-            assert turn(db, deliverer, clock)[0].verdict == "delivered"
+        with sender(url, clock) as sending:
+            assert turn(db, sending, clock)[0].verdict == "delivered"
 
 
 def test_events_of_one_alert_stay_in_order_and_do_not_hold_others_back(
@@ -259,12 +261,12 @@ def test_events_of_one_alert_stay_in_order_and_do_not_hold_others_back(
 ) -> None:
     with raw_server(in_turn(status(500), status(204))) as (url, requests):
         put(db, url, clock, "a", "b", seqs=2)
-        with Deliverer(settings(url), clock, Metrics()) as deliverer:
-            assert [item.message_id for item in turn(db, deliverer, clock)] == ["msg_a0", "msg_b0"]
-            assert [item.message_id for item in turn(db, deliverer, clock)] == ["msg_b1"]
-            clock.advance(6)
-            assert [item.message_id for item in turn(db, deliverer, clock)] == ["msg_a0"]
-            assert [item.message_id for item in turn(db, deliverer, clock)] == ["msg_a1"]
+        with sender(url, clock) as sending:
+            assert [item.message_id for item in turn(db, sending, clock)] == ["msg_a0", "msg_b0"]
+            assert [item.message_id for item in turn(db, sending, clock)] == ["msg_b1"]
+            clock.advance(8)
+            assert [item.message_id for item in turn(db, sending, clock)] == ["msg_a0"]
+            assert [item.message_id for item in turn(db, sending, clock)] == ["msg_a1"]
     assert len(requests) == 5
     assert {state for _, state, _ in states(db)} == {"delivered"}
 
@@ -277,14 +279,14 @@ def test_down_for_a_day_then_everything_arrives_once(db: duckdb.DuckDBPyConnecti
 
     with raw_server(current) as (url, _):
         put(db, url, clock, "a", "b")
-        with Deliverer(settings(url), clock, Metrics()) as deliverer:
+        with sender(url, clock) as sending:
             while clock.now() < datetime.now(UTC) + timedelta(hours=24):
-                turn(db, deliverer, clock)
+                turn(db, sending, clock)
                 clock.advance(600)
             answers.append(status(204))
             delivered = []
             for _ in range(200):
-                delivered += [item.message_id for item in turn(db, deliverer, clock) if item.verdict == "delivered"]
+                delivered += [item.message_id for item in turn(db, sending, clock) if item.verdict == "delivered"]
                 clock.advance(600)
     assert sorted(delivered) == ["msg_a0", "msg_b0"]
 
@@ -299,28 +301,29 @@ def test_killed_between_send_and_mark_it_is_sent_again_with_the_same_id(
         assert point == "serve.sent"
         raise KilledError
 
-    with Receiver(SECRET) as receiver, Deliverer(settings(receiver.url), clock, Metrics()) as deliverer:
+    with Receiver(SECRET) as receiver, sender(receiver.url, clock) as sending:
         put(db, receiver.url, clock, "a")
         with monkeypatch.context() as patched:
             patched.setattr(faults, "hit", kill)
             with pytest.raises(KilledError):
-                turn(db, deliverer, clock)
+                turn(db, sending, clock)
         assert states(db) == [("msg_a0", "pending", 0)]
-        assert turn(db, deliverer, clock)[0].verdict == "delivered"
+        assert turn(db, sending, clock)[0].verdict == "delivered"
         assert [(item.message_id, item.duplicate) for item in receiver.messages] == [
             ("msg_a0", False),
             ("msg_a0", True),
         ]
 
 
-def test_a_message_for_another_receiver_waits(clock: ManualClock) -> None:
-    with Deliverer(settings("http://127.0.0.1:1/"), clock, Metrics()) as deliverer:
-        assert deliverer.deliver([DueMessage("msg_1", endpoint_id("http://127.0.0.1:2/"), BODY, 0)]) == []
+def test_a_message_for_another_receiver_waits(db: duckdb.DuckDBPyConnection, clock: ManualClock) -> None:
+    put(db, "http://127.0.0.1:2/", clock, "a")
+    with sender("http://127.0.0.1:1/", clock) as sending:
+        assert turn(db, sending, clock) == []
 
 
 def test_marking_twice_changes_nothing(db: duckdb.DuckDBPyConnection, clock: ManualClock) -> None:
     put(db, "http://127.0.0.1:1/", clock, "a")
-    endpoint = endpoint_id("http://127.0.0.1:1/")
+    endpoint = settings_name("http://127.0.0.1:1/")
     mark_outcomes(db, [Outcome("msg_a0", endpoint, "delivered", 1, clock.now(), 204)])
     mark_outcomes(db, [Outcome("msg_a0", endpoint, "retry", 2, clock.now(), 500, "HTTP 500", clock.now())])
     assert states(db) == [("msg_a0", "delivered", 1)]
@@ -335,14 +338,14 @@ def test_the_schedule_is_the_published_one_and_ends() -> None:
         attempts += 1
     assert attempts == 10
     for wait, base in zip(waits, SCHEDULE_S, strict=True):
-        assert base <= wait <= base * 1.1
+        assert 0.5 * base <= wait <= 1.5 * base
 
 
 def test_the_last_failure_is_final(db: duckdb.DuckDBPyConnection, clock: ManualClock) -> None:
     put(db, "http://127.0.0.1:1/", clock, "a")
     db.execute("update outbox set attempts = 9")
-    with Deliverer(settings("http://127.0.0.1:1/"), clock, Metrics()) as deliverer:
-        turn(db, deliverer, clock)
+    with sender("http://127.0.0.1:1/", clock) as sending:
+        turn(db, sending, clock)
     assert states(db) == [("msg_a0", "failed", 10)]
 
 
@@ -385,9 +388,8 @@ def test_retry_after_in_all_its_forms(text: str, expected: float | None) -> None
 
 def test_the_receiver_refuses_what_is_not_genuine() -> None:
     with Receiver(SECRET) as receiver:
-        other = settings(receiver.url).model_copy(update={"secret": SecretStr(new_secret())})
-        with Deliverer(other, ManualClock(datetime.now(UTC)), Metrics()) as deliverer:
-            outcome = deliverer.deliver([DueMessage("msg_1", endpoint_id(receiver.url), BODY, 0)])[0]
+        with sender(receiver.url, ManualClock(datetime.now(UTC)), secret=new_secret()) as sending:
+            outcome = sending.send([DueMessage("msg_1", settings_name(receiver.url), BODY, 0)])[0]
         assert (outcome.verdict, outcome.status) == ("failed", 401)
         assert not receiver.wait_for(1, 1)[0].verified
 

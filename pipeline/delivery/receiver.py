@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from pydantic import SecretStr
 
-from pipeline.alerts.signing import SignatureError, verify
+from pipeline.delivery.signing import SignatureError, verify
 
 MAX_BODY_BYTES: Final = 1_048_576
 

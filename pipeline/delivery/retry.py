@@ -25,7 +25,7 @@ SCHEDULE_S: Final = (
     24 * _HOUR,
 )
 MAX_RETRY_AFTER_S: Final = 24 * _HOUR
-JITTER: Final = 0.1
+JITTER: Final = 0.5  # of a wait, either way
 LONGEST_WAIT: Final = timedelta(seconds=max(MAX_RETRY_AFTER_S, SCHEDULE_S[-1] * (1 + JITTER)))
 _PASSING: Final = frozenset({408, 425, 429})
 
@@ -44,13 +44,14 @@ def verdict(status: int) -> Verdict:
 def next_attempt(attempts: int, now: datetime, retry_after_s: float | None, rng: random.Random) -> datetime | None:
     """When to try again after ``attempts`` tries; None: never, the schedule is used up.
 
-    Jitter adds up to a tenth, so that many senders do not come back at the same second. A receiver's Retry-After is a
-    lower bound.
+    Each wait is drawn evenly between half and one and a half of it, so that what failed together does not come back
+    together. (From nothing to all of it, "full jitter", would use the schedule up in half of its time on average, and
+    a receiver that is down for a day would lose messages.) A receiver's Retry-After is a lower bound.
     """
     if attempts > len(SCHEDULE_S):
         return None
     wait_s = SCHEDULE_S[attempts - 1]
-    wait_s += wait_s * JITTER * rng.random()
+    wait_s *= 1 + JITTER * (2 * rng.random() - 1)
     return now + timedelta(seconds=max(wait_s, min(retry_after_s or 0.0, MAX_RETRY_AFTER_S)))
 
 
