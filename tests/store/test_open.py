@@ -279,3 +279,21 @@ def test_killed_while_folding_nothing_of_it_happened(tmp_path: Path) -> None:
 )
 def test_short_memory_is_told_as_such_whatever_duckdb_was_doing(text: str) -> None:
     assert "out of memory" in explained(duckdb.Error(text), None).message
+
+
+def test_nobody_looks_for_pandas_at_each_value_that_is_bound() -> None:
+    """DuckDB does so where it is not installed; a look through the whole path for it costs a thousand times a value."""
+    looked: list[str] = []
+
+    class Finder:
+        def find_spec(self, name: str, *_: object) -> None:
+            looked.append(name)
+
+    with Store.open(None, SETTINGS, clock=ManualClock(START)) as store:
+        sys.meta_path.insert(0, Finder())
+        try:
+            ids = [f"acct_{number}" for number in range(1000)]
+            assert store.connection.execute("select len($ids::varchar[])", {"ids": ids}).fetchone() == (1000,)
+        finally:
+            sys.meta_path.pop(0)
+    assert looked.count("pandas") <= 1
