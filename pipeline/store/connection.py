@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+import pyarrow as pa
 
 from pipeline.config import StoreSettings
 from pipeline.errors import StoreError, StoreLockedError, StoreVersionError
@@ -23,7 +24,8 @@ _INTERRUPTED: Final = "Query interrupted"  # what DuckDB makes of a KeyboardInte
 # DuckDB asks for pandas at each value of a list that it binds, twice. Where pandas is not installed, Python looks
 # through its whole path for it each time: 10,000 ids took seconds. Said once that it is not there, they take a tenth.
 if importlib.util.find_spec("pandas") is None:
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type] - the import system's own word for "not there"
+    pa.scalar(0)  # pyarrow looks for it once, and would take what follows for a module
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
 
 
 @contextmanager

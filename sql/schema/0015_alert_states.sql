@@ -4,7 +4,8 @@ alter table alert add column tags varchar[];
 alter table alert add column within varchar;
 alter table alert add column pending_since timestamptz;
 alter table alert add column firing_since timestamptz;
-update alert set state = 'firing' where state = 'open';
+update alert set state = 'firing'
+where state = 'open';
 update alert set dimension = if(rule_id = 'campaign', 'campaign', 'account'), tags = [], firing_since = opened_at;
 
 -- Word by word, never deleted: the last word of each kind counts.
@@ -34,4 +35,5 @@ create table silence (
 alter table outbox add column type varchar;
 alter table outbox add column held_for varchar;
 alter table outbox add column told_in varchar;
-update outbox set type = alert_event.type from alert_event where outbox.message_id = alert_event.message_id;
+update outbox set type = alert_event.type from alert_event
+where outbox.message_id = alert_event.message_id;

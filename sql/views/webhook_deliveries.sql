@@ -5,8 +5,8 @@ select
     outbox.message_id, -- webhook-id: one for all tries and endpoints
     outbox.alert_id, -- the alert that it is about
     outbox.seq, -- which telling of it
-    outbox.type, -- alert.opened, alert.updated, alert.acknowledged, alert.repeated, alert.resolved, alert.reopened; alerts.grouped: several
-    outbox.state, -- held, skipped, grouped, pending, delivered, failed (given up) or disabled (the endpoint said 410 Gone)
+    outbox.type, -- alert.opened, alert.updated and so on; alerts.grouped: several
+    outbox.state, -- held, skipped, grouped, pending, delivered, failed or disabled (it said 410 Gone)
     outbox.held_for, -- why it is held: a silence, a campaign's alert, mute hours or its group; null: it is not
     outbox.told_in, -- the message that told it with others; null: none did
     outbox.attempts, -- tries so far
