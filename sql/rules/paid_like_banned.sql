@@ -67,12 +67,11 @@ select
     used.last_seen
 from active
 inner join banned on active.payment_hash = banned.payment_hash
-inner join accounts on active.account_id = accounts.account_id
 inner join used on active.account_id = used.account_id
 left join kept on active.payment_hash = kept.payment_hash
 where
-    coalesce(lower(accounts.status), '') not in ('banned', 'suspended', 'disabled', 'terminated', 'blocked')
-    and active.created_at > banned.stopped_at
+    -- One that was closed itself stopped no earlier than it began.
+    active.created_at > banned.stopped_at
     and active.created_at <= banned.stopped_at + to_days($within_days::integer)
     and active.events >= $min_requests
     and coalesce(kept.accounts, 0) <= $max_kept
