@@ -6,12 +6,14 @@ the subject and of how often it alerted before, so a transaction that is rolled 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 from pipeline import logs
 from pipeline.alerts.changes import Alert, AlertChange, Changes
-from pipeline.alerts.subjects import Subject, current_subjects, worse
+from pipeline.alerts.pipeline_rules import PipelineLook
+from pipeline.alerts.subjects import PIPELINE, Subject, current_subjects, worse
 from pipeline.alerts.tables import (
     UPDATE_EVERY,
     count_firing,
@@ -56,17 +58,44 @@ def update_alerts(
     """
     if not result.evaluated and not growth_is_due(tx, now):
         return ()
-    subjects = current_subjects(tx, rules)
-    standing = standing_alerts(tx)
+    standing = {key: alert for key, alert in standing_alerts(tx).items() if alert.subject.dimension != PIPELINE}
     changes = Changes(now)
-    for key, alert in standing.items():
-        _go_on(changes, alert, subjects.get(key), result.watermark)
-    last = last_alerts(tx)
-    for key, subject in subjects.items():
-        if key not in standing:
-            _begin(changes, subject, last.get(key), result.watermark)
+    _bring(changes, current_subjects(tx, rules), standing, last_alerts(tx), result.watermark)
     tell(tx, changes, endpoints, metrics)
     return tuple(changes.made)
+
+
+def update_pipeline_alerts(
+    tx: WriteTx, found: PipelineLook, *, now: datetime, endpoints: Endpoints, metrics: Metrics
+) -> tuple[AlertChange, ...]:
+    """Bring alerts about the pipeline itself in line with a look at it; wall time stands where event time stood.
+
+    Doing it again in the same state tells nothing twice.
+    """
+    standing = {
+        key: alert
+        for key, alert in standing_alerts(tx).items()
+        if alert.subject.dimension == PIPELINE and alert.subject.rule_id in found.looked
+    }
+    changes = Changes(now)
+    if standing or found.subjects:
+        _bring(changes, found.subjects, standing, last_alerts(tx), now)
+        tell(tx, changes, endpoints, metrics)
+    return tuple(changes.made)
+
+
+def _bring(
+    changes: Changes,
+    subjects: Mapping[str, Subject],
+    standing: Mapping[str, Alert],
+    last: Mapping[str, tuple[int, Alert]],
+    reached: datetime,
+) -> None:
+    for key, alert in standing.items():
+        _go_on(changes, alert, subjects.get(key), reached)
+    for key, subject in subjects.items():
+        if key not in standing:
+            _begin(changes, subject, last.get(key), reached)
 
 
 def tell(tx: WriteTx, changes: Changes, endpoints: Endpoints, metrics: Metrics) -> None:

@@ -12,6 +12,7 @@ from pipeline.rules.model import SEVERITIES, Severity
 from pipeline.rules.run import Tx
 
 SHOWN_ACCOUNTS: Final = 20
+PIPELINE: Final = "pipeline"  # dimension of alerts about the pipeline itself
 KEEP_FIRING: Final = timedelta(hours=1)  # of event time without new evidence, unless a rule says otherwise
 CRITICAL_ACCOUNTS: Final = 100
 
@@ -20,7 +21,7 @@ CRITICAL_ACCOUNTS: Final = 100
 class Subject:
     """One thing an alert can be about, as it stands now."""
 
-    rule_id: str  # "campaign", "account", or the rule's own id
+    rule_id: str  # "campaign", "account", the rule's own id, or pipeline.ID
     group_key: str
     campaign_id: str | None
     severity: Severity

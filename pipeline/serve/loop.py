@@ -13,6 +13,7 @@ from pathlib import Path
 from kafka import KafkaConsumer, TopicPartition
 
 from pipeline import logs
+from pipeline.alerts.pipeline_rules import load_pipeline_rules
 from pipeline.broker import check_broker, ensure_topics, kafka_options, topic_epoch
 from pipeline.clock import Clock
 from pipeline.config import RuleSettings, Settings
@@ -73,7 +74,7 @@ def run_serve(
         _begin_epoch(store, epoch)
         _seek(consumer, store, assigned)
         partitions = sum(item.topic == settings.topics.fingerprints for item in assigned)
-        stepper = Stepper(store, rules, settings, clock, metrics, partitions, paced=True)
+        stepper = Stepper(store, rules, settings, clock, metrics, partitions, load_pipeline_rules(), paced=True)
         state = ServeState(store, settings, clock, rules)
         commands: queue.SimpleQueue[tuple[Command, Future[Mapping[str, object]]]] = state.commands
         reach = Reach.of(settings.webhook.allow, http=settings.webhook.allow_http)

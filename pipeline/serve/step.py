@@ -10,7 +10,8 @@ import polars as pl
 
 from pipeline import logs
 from pipeline.alerts.holding import release, remind
-from pipeline.alerts.lifecycle import update_alerts
+from pipeline.alerts.lifecycle import update_alerts, update_pipeline_alerts
+from pipeline.alerts.pipeline_rules import LOOK_EVERY_S, PipelineLook, PipelineRule, Told, look
 from pipeline.alerts.said import AlertWord
 from pipeline.alerts.words import CLEARED_BY, apply_alert_word, apply_silence
 from pipeline.clock import Clock
@@ -60,6 +61,7 @@ class Stepper:
     clock: Clock
     metrics: Metrics
     partitions: int
+    about_itself: Sequence[PipelineRule] = ()  # where the wall clock counts: not over files of the past
     paced: bool = False  # a stream goes on meanwhile: costly rules look less often
     watermark: datetime | None = None
     stalled: tuple[int, ...] = ()
@@ -69,6 +71,8 @@ class Stepper:
     _detector: Detector = field(init=False)
     _heard_s: dict[int, float] = field(init=False)
     _key: bytes = field(init=False, repr=False)
+    _looked_at_s: float = field(init=False)  # at itself
+    _delta_at_s: float = float("-inf")  # when deltas were applied last
 
     def __post_init__(self) -> None:
         self.endpoints = Endpoints.of_settings(self.settings.webhook, self.settings.topics.alerts)
@@ -76,6 +80,7 @@ class Stepper:
         self._heard_s = dict.fromkeys(range(self.partitions), self.clock.monotonic())
         self.unheard = frozenset(self._heard_s)
         self._key = read_key(self.settings.privacy)
+        self._looked_at_s = self.clock.monotonic()  # what is behind after a start has a while to catch up
 
     def use(self, rules: RuleSet) -> None:
         """Run these rules from the next step on."""
@@ -93,15 +98,26 @@ class Stepper:
         Raises:
             StoreError: the disk is full or memory short; nothing was kept, and the same intake may be handed in again.
         """
+        found = self._look_at_itself()
         # A rule that fails takes its transaction along, then rests: one repetition a rule at most.
         for _ in range(len(self.rules)):
             try:
-                return self._once(intake, outcomes, epoch)
+                return self._once(intake, outcomes, epoch, found)
             except RuleAbortedError as error:
                 _log.warning("transaction_repeated", rule=error.rule_id)
-        return self._once(intake, outcomes, epoch)
+        return self._once(intake, outcomes, epoch, found)
 
-    def _once(self, intake: Intake, outcomes: Sequence[Outcome], epoch: str) -> Applied:
+    def _look_at_itself(self) -> PipelineLook | None:
+        """What stands about the pipeline, once a minute, as of the last step."""
+        now_s = self.clock.monotonic()
+        if not self.about_itself or now_s - self._looked_at_s < LOOK_EVERY_S:
+            return None
+        lately = now_s - self._delta_at_s < 2 * LOOK_EVERY_S
+        told = Told(self.clock.now(), sorted(self.rules.rules), self.behind_s if lately else 0.0)
+        with self.store.reading() as connection:
+            return look(connection, self.about_itself, told)
+
+    def _once(self, intake: Intake, outcomes: Sequence[Outcome], epoch: str, found: PipelineLook | None) -> Applied:
         begun_s = self.clock.monotonic()
         with self.store.transaction() as tx:
             # Facts first: rules that run in this transaction see them.
@@ -133,10 +149,14 @@ class Stepper:
                 )
             elif cleared:
                 self._detector.judge(tx, cleared)  # alerts follow once it is known how far event time has come
+            if found is not None:
+                update_pipeline_alerts(tx, found, now=self.clock.now(), endpoints=self.endpoints, metrics=self.metrics)
             remind(tx, self.clock.now(), self.endpoints)
             release(tx, self.clock.now(), self.endpoints)
             hit("serve.evaluated")
         hit("serve.committed")
+        if found is not None:
+            self._looked_at_s = begun_s
         self._measure(applied, begun_s)
         return applied
 
@@ -250,6 +270,7 @@ class Stepper:
         self.metrics.observe("serve_apply_seconds", self.clock.monotonic() - begun_s)
         if applied.oldest_emitted_at is not None:
             self.behind_s = max(0.0, (self.clock.now() - applied.oldest_emitted_at).total_seconds())
+            self._delta_at_s = begun_s
             self.metrics.observe("visible_seconds", self.behind_s)
         if self.watermark is not None:
             self.metrics.set("serve_watermark_seconds", self.watermark.timestamp())
