@@ -1,13 +1,28 @@
 -- Has nothing come for a while, at an hour at which there always was something?
 with
 counted as (
+    -- The tables behind fingerprints_1h: nobody needs each account's hours of a week each minute.
     select
-        window_start,
+        date_trunc('hour', window_start) as window_start,
         sum(events) as events,
         max(last_seen) as last_seen
-    from fingerprints_1h
-    where kind = 'account' and window_start >= $now::timestamptz - interval 8 days and window_start <= $now::timestamptz
-    group by window_start
+    from (
+        select
+            window_start,
+            events,
+            last_seen
+        from hour
+        where kind = 'account' and window_start >= $now::timestamptz - interval 8 days
+        union all
+        select
+            pane as window_start,
+            events,
+            last_seen
+        from pane_delta
+        where kind = 'account' and pane >= $now::timestamptz - interval 8 days
+    ) as rows_of_both
+    where window_start <= $now::timestamptz
+    group by date_trunc('hour', window_start)
 ),
 
 last_event as (
