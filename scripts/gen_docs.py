@@ -26,7 +26,7 @@ from pipeline.config import Settings
 from pipeline.detect.reference import load_reference
 from pipeline.metrics import DEFINITIONS
 from pipeline.rules.load import load_rules
-from pipeline.rules.model import Rule
+from pipeline.rules.model import UNSCORED, Rule
 from pipeline.rules.sigma.fields import FIELDS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -192,6 +192,19 @@ def benign_table(rule_id: str) -> Iterator[str]:
         yield cells(f"`{name}`", f"{one.accounts:,}", *high)
 
 
+def among_benign(rule: Rule) -> Iterator[str]:
+    """What the reference knows of a rule; of what counts towards no score nothing was measured with it."""
+    yield from ("## Among benign accounts", "")
+    if rule.meta.evidence == UNSCORED:
+        yield "It counts towards no score, so the shipped reference has no figures of it; it opens alerts of its own."
+        return
+    yield from (
+        "How many of the shipped reference show it (see [method.md](../method.md)), by what is known of them:",
+        "",
+    )
+    yield from benign_table(rule.rule_id)
+
+
 def signal_page(rule: Rule) -> str:
     """All that a rule's YAML says about its signal."""
     meta = rule.meta
@@ -216,11 +229,7 @@ def signal_page(rule: Rule) -> str:
         *listed("What it does not see", meta.limits),
         *listed("What to do", meta.runbook),
         *listed("Tried on every change", (case.name for case in meta.tests)),
-        "## Among benign accounts",
-        "",
-        "How many of the shipped reference show it (see [method.md](../method.md)), by what is known of them:",
-        "",
-        *benign_table(rule.rule_id),
+        *among_benign(rule),
         "",
         "## When it looks",
         "",

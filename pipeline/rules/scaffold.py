@@ -15,11 +15,13 @@ import duckdb
 from pipeline.errors import UsageError
 from pipeline.rules.lint import problems
 from pipeline.rules.load import RULE_ID
-from pipeline.rules.model import RuleFileError
+from pipeline.rules.model import UNSCORED, RuleFileError
 from pipeline.rules.run import OPTIONAL, RESULT
 from pipeline.testing import START, Bench
 
 _STRENGTH: Final = "strength"
+_ALERT_AT: Final = 0.25  # below the strength that is filled in, so that each match is told
+_ALERT_AT_OWN: Final = 0.5  # of strengths that the question gives itself
 # What stands for a column that the question does not give.
 _FILLED: Final = {
     "dimension": "'account'",
@@ -40,7 +42,7 @@ class Question:
     sql: str
     values: Mapping[str, float]
     severity: str = "low"
-    evidence: str = "usage"
+    evidence: str = UNSCORED
     window: str = "24h"
     hop: str = "6h"
     every: str = "5m"
@@ -166,6 +168,7 @@ def _yaml(question: Question, *, with_strength: bool) -> str:
         owner=quoted["owner"],
         severity=question.severity,
         evidence=question.evidence,
+        alert_at=_ALERT_AT if with_strength else _ALERT_AT_OWN,
         window=question.window,
         hop=question.hop,
         every=question.every,
@@ -182,8 +185,8 @@ confidence: low # low, medium, high: how sure a match alone makes one
 status: experimental # experimental, test, stable, deprecated
 owner: {owner}
 tags: [own] # by which alerts are routed
-# Rules of one kind look at the same from two sides and never add up: likeness, content, timing, lifecycle,
-# infrastructure, identity, usage.
+# unscored: counts towards no score, since nobody measured how many benign accounts show it. Others (likeness, content,
+# timing, lifecycle, infrastructure, identity, usage) add up to names: run `stillwatch calibrate` before you choose one.
 evidence: {evidence}
 dimension: account
 window: {window} # how far back a window reaches
@@ -191,9 +194,9 @@ hop: {hop} # windows end at multiples of it
 every: {every} # how often a window that still fills is looked at
 for: 0 # how long it must match before it alerts
 keep_firing_for: 1h # how long it must not match before its alert is over
-# finding: counts towards scores; match: a match of alert_at or more opens an alert of its own as well.
-alert: finding
-alert_at: 0.9
+# match: a match of alert_at or more opens an alert of its own; finding: it counts towards scores only.
+alert: match
+alert_at: {alert_at:g}
 {parameters}
 references:
   - Own observation

@@ -2,7 +2,7 @@
 create or replace view alerts as
 select
     alert.alert_id, -- stays the same over all tellings
-    alert.rule_id, -- campaign, account, or the rule that alerts by itself
+    alert.rule_id, -- campaign, account, the rule that alerts by itself, or pipeline.ID: about the pipeline
     alert.group_key, -- which campaign, account or group it is about
     alert.campaign_id, -- the campaign; null: about none
     alert.severity, -- low, medium, high or critical

@@ -270,6 +270,12 @@ def test_every_rule_has_a_case() -> None:
     assert [rule.rule_id for rule in RULES if f'"{rule.rule_id.removeprefix("pipeline.")}"' not in text] == []
 
 
+def test_the_docs_have_every_rule() -> None:
+    page = (sql_dir("meta").parent.parent / "docs/alerts.md").read_text()
+    for rule in RULES:
+        assert f"| `{rule.rule_id}` | {rule.meta.severity} |" in page
+
+
 def test_a_rule_that_fails_changes_nothing_about_its_alerts(bench: Bench) -> None:
     bench.store.connection.execute("drop view dead_letters")
     result = look(bench.store.connection, RULES, Told(NOON, []))

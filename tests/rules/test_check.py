@@ -129,6 +129,9 @@ def test_a_question_becomes_a_rule_that_only_lacks_its_tests(tmp_path: Path) -> 
     rule = load_directory(tmp_path).rules["chatty"]
     assert rule.parameters == {"least": 30, "strength": 0.3}
     assert rule.meta.owner == "us"
+    # Each match is told by an alert of its own, and nobody is named for it.
+    assert (rule.meta.evidence, rule.meta.alert) == ("unscored", "match")
+    assert rule.meta.alert_at < rule.parameters["strength"]
     assert sql.read_text().startswith("-- Who asks a lot?\n")
     with pytest.raises(UsageError, match="there already"):
         write_pair(tmp_path, Question("chatty", "Again", ASKED, {"least": 30}))
