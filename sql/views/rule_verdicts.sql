@@ -20,9 +20,9 @@ one as (
 select
     rule_id, -- the rule
     count(*) as judged, -- alerts that it carried and somebody judged
-    count_if(value = 'true') as right, -- those found true
-    count_if(value = 'false') as wrong, -- those found false
-    count_if(value = 'benign-known') as benign, -- those with an innocent explanation
+    count_if(value = 'true') as found_true, -- those found true
+    count_if(value = 'false') as found_false, -- those found false
+    count_if(value = 'benign-known') as found_benign, -- those with an innocent explanation
     count_if(value = 'true') / count(*) as precision -- share found true; of a few it says little
 from one
 group by rule_id;

@@ -15,7 +15,8 @@ from pipeline.rules.load import load_rules
 from pipeline.rules.model import Case, Rule
 from pipeline.rules.run import RuleAbortedError, RuleResultError
 from pipeline.testing import Bench, case_bench, judge_case
-from tests.rules.mutants import MACROS, MUTANTS
+from tests.rules.macro_mutants import MACROS
+from tests.rules.mutants import MUTANTS
 
 RULES: Final = load_rules(RuleSettings()).rules
 # All that looks at the cases of a rule runs in one worker: taking them in is what takes long.
