@@ -120,6 +120,7 @@ def account_frame(facts: list[dict[str, object]], events: pl.DataFrame) -> pl.Da
         "cleared_until": pl.Datetime("us", "UTC"),
         "errors": pl.Int64(),
         "status": pl.String(),
+        "updated_at": pl.Datetime("us", "UTC"),
     }
     seen = events.group_by("account_id").agg(
         pl.col("timestamp").min().alias("first_seen"),
