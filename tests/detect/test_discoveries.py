@@ -223,7 +223,8 @@ def test_a_bad_reference_is_refused_before_anything_is_judged(content: bytes | N
 
 def test_the_shipped_reference_was_measured_with_the_shipped_rules() -> None:
     reference = load_reference(None)
-    versions = {rule.rule_id: rule.version for rule in load_rules(RuleSettings())}
+    scored = (rule for rule in load_rules(RuleSettings()) if rule.meta.evidence != "unscored")
+    versions = {rule.rule_id: rule.version for rule in scored}
     assert reference.differs(versions) == [], f"measure anew: stillwatch calibrate --out {SHIPPED.name}"
     assert reference.populations.keys() == {
         f"{knowledge}/{age}{use}"
