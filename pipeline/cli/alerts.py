@@ -216,6 +216,7 @@ def print_json(value: object) -> None:
 
 
 def _quoted(sql: str) -> str:
+    """For a shell: in double quotes where nothing in it means anything to one, since names stand in single ones."""
     import shlex  # noqa: PLC0415
 
-    return shlex.quote(sql)
+    return shlex.quote(sql) if set(sql) & set('"$`\\!') else f'"{sql}"'

@@ -249,5 +249,8 @@ def _answer(chosen: Settings, store: Path | None, sql: str, parameters: dict[str
     need_file(store_path(store, chosen), next_step="name a store by --store")
     with asker(store_path(store, chosen), chosen.store) as source:
         answer = source.query(sql, parameters, max_rows=None, timeout_s=chosen.store.query_timeout_s)
+    if not as_json and not answer.table.num_rows:
+        typer.echo("no messages")
+        return
     fmt = Format.JSON if as_json else Format.TABLE
     typer.echo(render(answer.table, fmt, width=None).decode().rstrip("\n"))

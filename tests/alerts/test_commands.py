@@ -86,7 +86,8 @@ def test_its_life_is_kept_word_by_word(store: Path, capsys: Out) -> None:
         ("verdict", "ben"),
     ]
     assert run(["alerts", "show", short, "--store", str(store)], debug=False) == 0
-    assert "stillwatch sql 'select * from suspicious_accounts where campaign_id = " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "stillwatch sql \"select * from suspicious_accounts where campaign_id = 'cmp_2'\"" in told
     assert run(["alerts", "export", "--store", str(store)], debug=False) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     exported = next(line for line in lines if line["alert_id"] == alert)
