@@ -219,7 +219,11 @@ class Watched:
     _begun: bool = False
 
     def changed(self) -> Endpoints | None:
-        """All receivers, where the file is another than the last time; None: nothing new. Cheap."""
+        """All receivers, where the file is another than the last time; None: nothing new. Cheap.
+
+        Raises:
+            ConfigError: the file is broken the first time: going on would leave its receivers untold.
+        """
         path = endpoints_file(self.settings)
         try:
             found = path.stat()
@@ -234,8 +238,10 @@ class Watched:
         try:
             return of_settings.and_those_of(read_endpoints(path, self.reach))
         except ConfigError as error:
+            if first:
+                raise
             _log.error("endpoints_broken", error=error.message)
-            return of_settings if first else None
+            return None
 
 
 def _checked(path: Path, text: str, reach: Reach) -> dict[str, Endpoint]:

@@ -134,7 +134,16 @@ class _Loop:
         self._upkeep = Upkeep(self.store)
 
     def turn(self) -> None:
-        """Read, apply, deliver, tidy up: once, each only if there is something to do."""
+        """Read, apply, deliver, tidy up: once, each only if there is something to do.
+
+        Raises:
+            ConfigError: the file of receivers is broken when it is read for the first time.
+        """
+        # Before anything is applied: an alert that opens is written for the receivers that are known by then.
+        receivers = self.endpoints.changed()
+        if receivers is not None:
+            self.stepper.endpoints = receivers
+            self.delivery.use(receivers)
         rules = self.watch.changed() if self.watch is not None else None
         if rules is not None:
             self.stepper.use(rules)
@@ -195,11 +204,6 @@ class _Loop:
         return intake
 
     def _deliver(self) -> None:
-        changed = self.endpoints.changed()
-        if changed is not None:
-            self.stepper.endpoints = changed
-            self.delivery.use(changed)
-
         def of(endpoint: str, limit: int) -> list[DueMessage]:
             with self.store.reading() as connection:
                 return due(connection, self.clock.now(), endpoint=endpoint, limit=limit)
