@@ -27,7 +27,8 @@ from pipeline.delivery.bodies import (
     native,
     rendered,
 )
-from pipeline.delivery.endpoints import GROUPS, SIGNED
+from pipeline.delivery.cloudevents import http_headers, kafka_headers
+from pipeline.delivery.endpoints import CLOUDEVENTS, GROUPS, SIGNED
 
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 SCHEMA: Final = DOCS / "bodies" / f"webhook-{BODY_VERSION}.schema.json"
@@ -120,6 +121,14 @@ def sample(form: Format, body: str) -> str:
     return json.dumps(json.loads(sent), indent=2, ensure_ascii=False)
 
 
+def headers(form: Format) -> list[str]:
+    """Those of a CloudEvent, as they are sent."""
+    body = native(AlertBody("alert.opened", BODY_VERSION, NOW, SAMPLE)).decode()
+    if form == "topic":
+        return [f"{name}: {value.decode()}" for name, value in kafka_headers("msg_2b1c0d9e8f7a6b5c", body)]
+    return [f"{name}: {value}" for name, value in http_headers("msg_2b1c0d9e8f7a6b5c", body).items()]
+
+
 def page(form: Format) -> str:
     """All about one format."""
     title, text = ABOUT[form]
@@ -131,6 +140,9 @@ def page(form: Format) -> str:
         else ""
     )
     lines += [" ".join(part for part in (signed, grouped) if part), ""] if signed or grouped else []
+    if form in CLOUDEVENTS:
+        lines += ["Its headers make it a CloudEvent 1.0 in binary mode as well, the same on every try:", ""]
+        lines += ["```text", *headers(form), "```", ""]
     for kind, data in bodies():
         body = native(AlertBody(kind, BODY_VERSION, NOW, data)).decode()
         lines += [f"## {kind}", "", "```json", sample(form, body), "```", ""]

@@ -31,6 +31,7 @@ from pipeline.errors import ConfigError
 from pipeline.rules.model import SEVERITIES, Severity
 
 SIGNED: Final = frozenset({"native", "alertmanager-webhook", "ocsf"})  # formats whose receivers can check a signature
+CLOUDEVENTS: Final = frozenset({"native", "topic", "ocsf"})  # formats whose headers say what a CloudEvent's say
 GROUPS: Final = frozenset({"native", "slack", "alertmanager-webhook"})  # formats that take several alerts a message
 TOPIC: Final = "topic:"  # before the name of a topic of the broker
 GroupBy = Literal["all", "rule", "severity", "dimension", "campaign"]

@@ -16,8 +16,9 @@ from typing import Final, Self
 from pipeline import __version__, faults, logs
 from pipeline.clock import Clock
 from pipeline.delivery.bodies import rendered
+from pipeline.delivery.cloudevents import http_headers
 from pipeline.delivery.destination import DestinationError, Reach, check_url
-from pipeline.delivery.endpoints import Endpoint
+from pipeline.delivery.endpoints import CLOUDEVENTS, Endpoint
 from pipeline.delivery.outbox import DueMessage, Outcome
 from pipeline.delivery.post import Answer, NoAnswerError, Poster
 from pipeline.delivery.retry import next_attempt, retry_after_s, verdict
@@ -164,7 +165,7 @@ class Sender:
         )
         poster = self._posters.get()
         try:
-            answer = poster.post(self._headers(message.message_id, body), body)
+            answer = poster.post(self._headers(message, body), body)
         except (NoAnswerError, DestinationError) as error:
             self._over = True
             self.breaker.failed(self.clock.monotonic())
@@ -173,13 +174,14 @@ class Sender:
             self._posters.put(poster)
         return self._judged(message, attempts, answer)
 
-    def _headers(self, message_id: str, body: bytes) -> dict[str, str]:
+    def _headers(self, message: DueMessage, body: bytes) -> dict[str, str]:
         now = self.clock.now()
+        event = http_headers(message.message_id, message.body) if self.endpoint.format in CLOUDEVENTS else {}
         secrets = self.endpoint.secrets(now)
         if not secrets:
-            return dict(_UNSIGNED)
-        each = [signed_headers(secret, message_id, body.decode(), now) for secret in secrets]
-        return {**each[0], "webhook-signature": " ".join(one["webhook-signature"] for one in each)}
+            return {**_UNSIGNED, **event}
+        each = [signed_headers(secret, message.message_id, body.decode(), now) for secret in secrets]
+        return {**each[0], "webhook-signature": " ".join(one["webhook-signature"] for one in each), **event}
 
     def _judged(self, message: DueMessage, attempts: int, answer: Answer) -> Outcome:
         found = verdict(answer.status)

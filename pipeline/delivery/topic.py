@@ -15,6 +15,7 @@ from pipeline import logs
 from pipeline.broker import kafka_options
 from pipeline.clock import Clock
 from pipeline.config import KafkaSettings
+from pipeline.delivery.cloudevents import kafka_headers
 from pipeline.delivery.outbox import DueMessage, Outcome
 from pipeline.delivery.retry import next_attempt
 from pipeline.errors import StillwatchError
@@ -75,7 +76,10 @@ class TopicSender:
                     self.topic,
                     value=message.body.encode(),
                     key=message.alert_id.encode(),
-                    headers=[("webhook-id", message.message_id.encode())],
+                    headers=[
+                        ("webhook-id", message.message_id.encode()),
+                        *kafka_headers(message.message_id, message.body),
+                    ],
                 )
                 for message in messages
             ]

@@ -17,7 +17,7 @@ from pipeline.delivery.topic import TopicSender
 from pipeline.metrics import Metrics
 from tests.conftest import HasBootstrap
 
-MESSAGES = [DueMessage(f"msg_{number}", "topic:t", f'{{"n":{number}}}', 0, f"alt_{number % 2}") for number in range(6)]
+MESSAGES = [DueMessage(f"msg_{number}", "topic:t", f'{{"type":"alert.opened","n":{number}}}', 0, f"alt_{number % 2}") for number in range(6)]
 
 
 @pytest.mark.broker
@@ -35,14 +35,19 @@ def test_alerts_go_to_a_topic_keyed_in_order_under_their_ids(broker: HasBootstra
         while sum(map(len, got.values())) < 7:
             for records in consumer.poll(timeout_ms=500).values():
                 for record in records:
-                    [(name, value)] = record.headers
-                    assert name == "webhook-id"
+                    headers = dict(record.headers)
+                    value = headers["webhook-id"]
+                    assert headers["ce_id"] == value
+                    assert (headers["ce_type"], headers["content-type"]) == (
+                        b"stillwatch.alert.opened",
+                        b"application/json",
+                    )
                     got.setdefault(record.key.decode(), []).append((value.decode(), record.value))
     finally:
         consumer.close()
     assert [message for message, _ in got["alt_1"]] == ["msg_1", "msg_3", "msg_5"]
     assert [message for message, _ in got["alt_0"]] == ["msg_0", "msg_2", "msg_4", "msg_0"]
-    assert got["alt_1"][0][1] == b'{"n":1}'
+    assert got["alt_1"][0][1] == b'{"type":"alert.opened","n":1}'
 
 
 def test_a_broker_that_is_away_is_tried_again_later() -> None:
