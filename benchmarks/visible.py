@@ -61,7 +61,7 @@ class Visible:
 
 
 @dataclass(slots=True)
-class _Sender:
+class SteadySender:
     """Sends at a steady rate from a thread of its own; ``sent_s`` says when each probe went out."""
 
     pipeline: Pipeline
@@ -106,7 +106,7 @@ def measure_visible(
     processes = [psutil.Process(pid) for pid in pipeline.pids("ingest", "worker", "serve")]
     before_s = sum(sum(process.cpu_times()[:2]) for process in processes)
     since = datetime.now(UTC).replace(second=0, microsecond=0).isoformat()
-    sender = _Sender(pipeline, rate, seconds, who)
+    sender = SteadySender(pipeline, rate, seconds, who)
     thread = threading.Thread(target=sender.run, daemon=True)
     begun = time.monotonic()
     thread.start()

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import polars as pl
+
 from pipeline import logs
 from pipeline.clock import Clock
 from pipeline.config import Settings
 from pipeline.detect.campaigns import update_campaigns
 from pipeline.detect.discoveries import Basis, Tests, apply_naming, choose, count_tests, known_of_text, last_naming
 from pipeline.detect.reference import Reference, load_reference
-from pipeline.detect.schedule import due_windows, floor_to
+from pipeline.detect.schedule import due_windows, floor_to, live_window
 from pipeline.detect.scores import changed_use, update_findings
-from pipeline.detect.signals import store_signals
+from pipeline.detect.signals import differ, store_signals
 from pipeline.detect.state import RuleState, mark_dirty, read_states, write_failure, write_passed, write_success
 from pipeline.detect.tables import WriteTx
 from pipeline.metrics import Metrics
@@ -27,6 +29,7 @@ from pipeline.store import active_hours
 LATE_EVERY_S: Final = 15.0  # how often late data may make a rule look again before its next turn
 COSTLY_S: Final = 1.0  # a look that takes longer is costly
 COSTLY_SHARE: Final = 0.05  # of the time that looks of a costly rule may take
+LIVE_EVERY_S: Final = 1.0  # how often a live rule may look in between, where that costs little
 PASS_S: Final = 4.0  # after which a pass of a stream begins no further rule: whatever is left is due in the next one
 _BACKOFF_S: Final = (60.0, 300.0, 900.0, 3600.0)
 OFF_AFTER: Final = 5  # failures in a row, from which on a rule is off
@@ -80,6 +83,7 @@ class Detector:
     _suspended: dict[str, _Suspended] = field(default_factory=dict)
     _late_looked_s: dict[str, float] = field(default_factory=dict)
     _costly_until_s: dict[str, float] = field(default_factory=dict)
+    _live_until_s: dict[str, float] = field(default_factory=dict)
     _anew: set[str] = field(default_factory=set)  # rules that were changed since: earlier failures are not theirs
 
     def __post_init__(self) -> None:
@@ -161,6 +165,11 @@ class Detector:
                 self._record_failures(tx, states)
             else:
                 done[rule.rule_id] = windows
+        if self.paced:
+            newest = watermark + timedelta(seconds=self.settings.worker.lateness_s)
+            for rule in self.rules:
+                if rule.meta.live and (rule.rule_id in done or changed_since is not None):
+                    touched |= self._look_live(tx, rule, newest, anyhow=rule.rule_id in done)
         campaigns: tuple[str, ...] = ()
         if done or touched:
             # Whole minutes: whoever looked once more in between, at nothing new, would have counted other accounts.
@@ -207,18 +216,7 @@ class Detector:
         matches = 0
         looked_s = self.clock.monotonic()
         for window in windows:
-            begun = self.clock.monotonic()
-            try:
-                within_s = self.settings.rules.timeout_s if self.paced else None
-                frame = evaluate(tx, rule, window.since, window.until, within_s=within_s)
-            except (RuleAbortedError, RuleResultError) as error:
-                self.metrics.count("rules_failed", rule=rule.rule_id)
-                before = self._suspended.get(rule.rule_id)
-                stored = 0 if rule.rule_id in self._anew else state.failures
-                self._suspend(rule.rule_id, (before.failures if before else stored) + 1, error.reason)
-                raise
-            self.metrics.observe("rules_seconds", self.clock.monotonic() - begun, rule=rule.rule_id)
-            self.metrics.count("rules_evaluated", rule=rule.rule_id)
+            frame = self._look(tx, rule, window, failures=state.failures)
             touched |= store_signals(tx, rule, window, frame)
             matches = frame.height
         ended_s = self.clock.monotonic()
@@ -230,6 +228,39 @@ class Detector:
         self._suspended.pop(rule.rule_id, None)
         self._anew.discard(rule.rule_id)
         write_success(tx, rule.rule_id, until, matches, self.clock.now())
+
+    def _look(self, tx: WriteTx, rule: Rule, window: Window, *, failures: int) -> pl.DataFrame:
+        begun = self.clock.monotonic()
+        try:
+            within_s = self.settings.rules.timeout_s if self.paced else None
+            frame = evaluate(tx, rule, window.since, window.until, within_s=within_s)
+        except (RuleAbortedError, RuleResultError) as error:
+            self.metrics.count("rules_failed", rule=rule.rule_id)
+            before = self._suspended.get(rule.rule_id)
+            stored = 0 if rule.rule_id in self._anew else failures
+            self._suspend(rule.rule_id, (before.failures if before else stored) + 1, error.reason)
+            raise
+        self.metrics.observe("rules_seconds", self.clock.monotonic() - begun, rule=rule.rule_id)
+        self.metrics.count("rules_evaluated", rule=rule.rule_id)
+        return frame
+
+    def _look_live(self, tx: WriteTx, rule: Rule, newest: datetime, *, anyhow: bool) -> frozenset[str]:
+        """Look at the window that fills, with what is not complete yet; return whose signals changed.
+
+        How far the rule has looked stays: the watermark brings the same window up again, and what is found then, of
+        all that came, takes the place of this. ``anyhow``: a look behind the watermark just took that place.
+        """
+        now_s = self.clock.monotonic()
+        if rule.rule_id in self._suspended or (not anyhow and now_s < self._live_until_s.get(rule.rule_id, 0.0)):
+            return frozenset()
+        window = live_window(rule.meta, newest=newest)
+        try:
+            frame = self._look(tx, rule, window, failures=0)
+        except RuleResultError:
+            return frozenset()  # suspended; the look behind the watermark tells it
+        ended_s = self.clock.monotonic()
+        self._live_until_s[rule.rule_id] = ended_s + max(LIVE_EVERY_S, (ended_s - now_s) * (1 / COSTLY_SHARE - 1))
+        return store_signals(tx, rule, window, frame) if differ(tx, rule, window, frame) else frozenset()
 
     def _changed(
         self, tx: Tx, rule_id: str, state: RuleState, changed_since: datetime | None, *, waits: bool

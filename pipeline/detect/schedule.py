@@ -63,6 +63,13 @@ def due_windows(
     return windows
 
 
+def live_window(meta: RuleMeta, *, newest: datetime) -> Window:
+    """The window that fills just now, up to the end of the minute of the newest event."""
+    minute = timedelta(minutes=1)
+    end = floor_to(newest, meta.hop) + meta.hop
+    return Window(end - meta.window, min(end, floor_to(newest, minute) + minute), end)
+
+
 def _next_active(hours: Sequence[datetime], after: datetime) -> datetime | None:
     """The first hour of ``hours`` later than ``after``."""
     index = bisect_right(hours, after)

@@ -26,6 +26,16 @@ _COLUMNS: Final = (
 )
 
 
+def differ(tx: WriteTx, rule: Rule, window: Window, matches: pl.DataFrame) -> bool:
+    """What a look found is not what stands there; told by who, with whom and how strongly."""
+    who = ("account_id", "entity_id", "group_key", "strength")
+    rows = tx.execute(
+        f"select {', '.join(who)} from signal where rule_id = $rule and window_end = $end",  # noqa: S608 - literals
+        {"rule": rule.rule_id, "end": window.end},
+    ).fetchall()
+    return sorted(rows) != sorted(matches.select(who).rows())
+
+
 def store_signals(tx: WriteTx, rule: Rule, window: Window, matches: pl.DataFrame) -> frozenset[str]:
     """Replace the window's signals by ``matches``; return the accounts that had or have one.
 

@@ -197,6 +197,11 @@ class RuleMeta(_Part):
     keep_firing_for: DurationOrNone = Field(
         timedelta(hours=1), description="how long, in event time, it must not match before its alert is over"
     )
+    live: bool = Field(
+        default=False,
+        description="serve looks in between as well, as soon as something came, each second at most; what it found so "
+        "stands until the next look",
+    )
     alert: Literal["finding", "match"] = Field(
         "finding", description="finding: counts towards scores; match: also opens an alert of its own"
     )
@@ -217,6 +222,8 @@ class RuleMeta(_Part):
             raise ValueError("window must be at least hop, or events between two windows are never looked at")
         if self.evidence == UNSCORED and self.alert != "match":
             raise ValueError("evidence: unscored counts towards no score, so nobody is told of it without alert: match")
+        if self.live and self.alert != "match":
+            raise ValueError("live: true is for rules that alert by themselves; add alert: match")
         if self.pending_for > _LONGEST_PENDING:
             raise ValueError(f"for: {_LONGEST_PENDING.days}d at most")
         if self.keep_firing_for > _LONGEST_KEPT:

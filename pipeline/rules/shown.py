@@ -48,6 +48,7 @@ def whole(rule: Rule, *, disabled: bool) -> dict[str, Any]:
         "description": meta.description,
         "for": duration(meta.pending_for),
         "keep_firing_for": duration(meta.keep_firing_for),
+        "live": meta.live,
         "alert": meta.alert,
         "alert_at": meta.alert_at,
         "parameters": {
@@ -75,6 +76,8 @@ def _lines(rule: Rule, told: Mapping[str, Any]) -> Iterator[str]:
     yield f"  severity {meta.severity}, confidence {meta.confidence}, evidence {meta.evidence} about {meta.dimension}"
     yield f"  kept by {meta.owner or 'nobody'}; tags: {', '.join(meta.tags) or 'none'}"
     yield f"  windows of {told['window']}, ending every {told['hop']}; a filling one is looked at every {told['every']}"
+    if meta.live:
+        yield "  looked at in between too, as soon as something came"
     if meta.alert == "match":
         yield (
             f"  a match of {meta.alert_at:g} or more alerts after {told['for']}, "
