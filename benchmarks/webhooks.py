@@ -46,7 +46,7 @@ where
     and window_start < $until::timestamptz
     and entity_id >= 'acct_{PROBED:08d}'
 group by entity_id
-"""  # noqa: S608 - a number of ours
+"""
 _YML: Final = """
 title: An account that the benchmark waits for
 description: It is waited for.

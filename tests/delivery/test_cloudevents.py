@@ -1,4 +1,4 @@
-"""What is sent is a CloudEvent in binary mode: read by the project's own library, over HTTP and from a topic's record."""
+"""What is sent is a CloudEvent in binary mode: read by the project's own library, over HTTP and from a record."""
 
 from __future__ import annotations
 

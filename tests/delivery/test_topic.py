@@ -17,7 +17,10 @@ from pipeline.delivery.topic import TopicSender
 from pipeline.metrics import Metrics
 from tests.conftest import HasBootstrap
 
-MESSAGES = [DueMessage(f"msg_{number}", "topic:t", f'{{"type":"alert.opened","n":{number}}}', 0, f"alt_{number % 2}") for number in range(6)]
+MESSAGES = [
+    DueMessage(f"msg_{number}", "topic:t", f'{{"type":"alert.opened","n":{number}}}', 0, f"alt_{number % 2}")
+    for number in range(6)
+]
 
 
 @pytest.mark.broker
