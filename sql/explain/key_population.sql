@@ -27,7 +27,7 @@ active as (
     group by links.source_id
 ),
 
-holder as (
+used as (
     select
         key.group_key,
         links.source_id as account_id,
@@ -39,6 +39,25 @@ holder as (
         and links.hour >= date_trunc('hour', $since::timestamptz)
         and links.hour < $until::timestamptz
     group by key.group_key, links.source_id
+),
+
+holder as (
+    select *
+    from used
+    union all
+    -- What is no thing of a request (one source of prompts, a known set): whoever a rule has a signal of it about.
+    select
+        signals.group_key,
+        active.account_id,
+        any_value(active.events) as events
+    from signals
+    inner join active on signals.account_id = active.account_id
+    where
+        signals.group_key in (select group_key from key)
+        and signals.group_key not in (select group_key from used)
+        and signals.last_seen >= $since::timestamptz
+        and signals.first_seen < $until::timestamptz
+    group by signals.group_key, active.account_id
 ),
 
 held_network as (
