@@ -4,7 +4,7 @@ A simulated world of 5,000 accounts goes through `stillwatch analyze`; its store
 has accounts, keys, payments and organisations of its own, and things of its own that fewer than 20 accounts had; what
 more had (popular tools, networks, passages) all copies have together. It is folded then, as a running `serve` keeps
 it. One look of each rule at the last window, then scores, names and campaigns of all accounts that have a signal; then
-passes as `serve` makes them, a minute of event time each, on the clock that rules rest by. No broker.
+passes as `serve` makes them, a minute of event time each, on the clock that rules rest by; and again with 50 rules.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from pipeline.detect import Detector
 from pipeline.detect.schedule import floor_to
 from pipeline.detect.state import write_success
 from pipeline.metrics import Metrics
-from pipeline.rules import load_rules
+from pipeline.rules import RuleSet, load_rules
 from pipeline.rules.run import evaluate
 from pipeline.simulate import DEFAULT_START, plan
 from pipeline.store import Store
@@ -47,6 +48,25 @@ _TABLES: Final[dict[str, dict[str, str | None]]] = {
     "pane_delta": {"entity_id": "kind"},
     "link_delta": {"source_id": "source_kind", "target_id": "target_kind"},
 }
+
+
+_FOUND: Final = """
+select
+    'account' as dimension, account_id as entity_id, account_id, 'account:' || account_id as group_key,
+    0.6 as strength, 'It sent ' || total as reason, first_seen, last_seen
+from ({}) as added
+where total >= $least
+"""
+_MADE: Final = (
+    _FOUND.format(
+        "select account_id, sum(events) as total, min(first_seen) as first_seen, max(last_seen) as last_seen "
+        "from account_hours($since, $until) group by account_id"
+    ),
+    _FOUND.format(
+        "select source_id as account_id, sum(events) as total, min(first_seen) as first_seen, "
+        "max(last_seen) as last_seen from link_rows($since, $until) where target_kind = 'client' group by source_id"
+    ),
+)
 
 
 def multiply(connection: duckdb.DuckDBPyConnection, copies: int) -> None:
@@ -99,6 +119,21 @@ def _spent(do: Callable[[], _T]) -> tuple[float, float, _T]:
     return time.process_time() - cpu, time.perf_counter() - began, result
 
 
+def more_rules(rules: RuleSet, number: int) -> RuleSet:
+    """These, and as many as are missing to ``number``: sums an account, as users write them."""
+    base = rules.rules["banned_still_served"]
+    quick = base.meta.model_copy(
+        update={"window": timedelta(hours=24), "every": timedelta(minutes=1), "live": False, "dimension": "account"}
+    )
+    made = {
+        f"made_{index:02d}": replace(
+            base, rule_id=f"made_{index:02d}", meta=quick, sql=_MADE[index % 2], parameters={"least": 500.0 + index}
+        )
+        for index in range(number - len(rules))
+    }
+    return RuleSet({**rules.rules, **made})
+
+
 class _Skipping(SystemClock):
     """The real clock, set forward where the benchmark would only wait."""
 
@@ -109,10 +144,9 @@ class _Skipping(SystemClock):
         return super().monotonic() + self.skipped_s
 
 
-def passes(store: Store, settings: Settings, until: datetime, minutes: int) -> None:
+def passes(store: Store, settings: Settings, rules: RuleSet, until: datetime, minutes: int) -> None:
     """Print how long passes take, one a minute of event time, the last of them at ``until``."""
     clock = _Skipping()
-    rules = load_rules(settings.rules)
     detector = Detector(settings, rules, clock, Metrics(), paced=True)
     begin = until - timedelta(minutes=minutes)
     with store.transaction() as tx:
@@ -129,7 +163,8 @@ def passes(store: Store, settings: Settings, until: datetime, minutes: int) -> N
         clock.skipped_s += max(0.0, 60 - took_s[-1])
     p50_s, p95_s = np.quantile(took_s, [0.5, 0.95])
     print(
-        f"{minutes} passes, one a minute: p50 {p50_s:.2f} s, p95 {p95_s:.2f} s, longest {max(took_s):.2f} s; "
+        f"{len(rules)} rules, {minutes} passes, one a minute: p50 {p50_s:.2f} s, p95 {p95_s:.2f} s, "
+        f"longest {max(took_s):.2f} s; "
         f"{sum(cpu_s) / minutes:.2f} CPU-s and {sum(rules_looked) / minutes:.1f} rules each on average"
     )
 
@@ -177,7 +212,8 @@ def main() -> None:
                 cpu, took, _ = _spent(partial(detector.judge, tx, found))
                 print(f"scores, names, campaigns of {len(found):,}: {cpu:.2f} CPU-s {took:.2f} s")
                 print(f"looks and judgement of an average minute: {a_minute + cpu:.2f} CPU-s")
-            passes(store, settings, until, asked.minutes)
+            for number in (len(rules), 50):
+                passes(store, settings, more_rules(rules, number), until, asked.minutes)
 
 
 if __name__ == "__main__":
