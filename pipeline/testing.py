@@ -224,7 +224,7 @@ def case_bench(case: Case) -> Bench:
     events.sort(key=lambda event: str(event["timestamp"]))
     bench = Bench()
     for corpus in case.corpora:
-        texts = [str(_fill(corpus.text, i, j)) for i in range(corpus.parts) for j in range(corpus.items)]
+        texts = [str(fill(corpus.text, i, j)) for i in range(corpus.parts) for j in range(corpus.items)]
         bench.add_corpus(corpus.name, texts)
     for release in case.releases:
         bench.add_release(release.model, START + timedelta(seconds=release.at_s))
@@ -256,10 +256,10 @@ def expand(traffic: Traffic) -> Iterator[tuple[dict[str, object], dict[str, obje
     for i in range(traffic.accounts):
         events = _turn(traffic.events, i)
         step_s = _turn(traffic.event_step_s, i)
-        facts = {name: _fill(_turn(value, i), i, 0) for name, value in traffic.facts.items()}
+        facts = {name: fill(_turn(value, i), i, 0) for name, value in traffic.facts.items()}
         for j in range(int(events)):
             offset_s = traffic.start_s + i * traffic.account_step_s + (j // traffic.burst) * float(step_s)
-            event = {name: _fill(_turn(value, i + j), i, j) for name, value in traffic.event.items()}
+            event = {name: fill(_turn(value, i + j), i, j) for name, value in traffic.event.items()}
             yield {"timestamp": START + timedelta(seconds=offset_s), **event}, facts
 
 
@@ -267,11 +267,12 @@ def _turn(value: Any, number: int) -> Any:
     return value[number % len(value)] if isinstance(value, list) and value else value
 
 
-def _fill(value: Any, i: int, j: int) -> Any:
+def fill(value: Any, i: int, j: int) -> Any:
+    """``{i}`` and ``{j}`` filled in, wherever they stand."""
     if isinstance(value, list):
-        return [_fill(item, i, j) for item in value]
+        return [fill(item, i, j) for item in value]
     if isinstance(value, dict):
-        return {name: _fill(item, i, j) for name, item in value.items()}
+        return {name: fill(item, i, j) for name, item in value.items()}
     return value.replace("{i}", str(i)).replace("{j}", str(j)) if isinstance(value, str) else value
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from pipeline import logs
 from pipeline.alerts.changes import Alert, AlertChange, Changes
 from pipeline.alerts.pipeline_rules import PipelineLook
-from pipeline.alerts.subjects import PIPELINE, Subject, current_subjects, worse
+from pipeline.alerts.subjects import Subject, current_subjects, worse
 from pipeline.alerts.tables import (
     UPDATE_EVERY,
     count_firing,
@@ -27,6 +27,7 @@ from pipeline.detect import DetectionResult
 from pipeline.detect.tables import WriteTx
 from pipeline.metrics import Metrics
 from pipeline.rules.load import RuleSet
+from pipeline.rules.meta import PIPELINE
 
 REOPENS_WITHIN: Final = timedelta(hours=24)  # of event time between its last evidence and the new; later it is another
 
@@ -54,11 +55,17 @@ def update_alerts(
         now: wall time, UTC, aware; what updates are limited by and events are stamped with.
         endpoints: whom messages are written for.
         metrics: counts what opens.
-        rules: those with ``alert: match`` alert by themselves; None: none does.
+        rules: those with ``alert: match`` alert by themselves; None: none does. Alerts of one whose files cannot be
+            read stay as they are.
     """
     if not result.evaluated and not growth_is_due(tx, now):
         return ()
-    standing = {key: alert for key, alert in standing_alerts(tx).items() if alert.subject.dimension != PIPELINE}
+    unknown = rules.missing if rules is not None else frozenset()
+    standing = {
+        key: alert
+        for key, alert in standing_alerts(tx).items()
+        if alert.subject.dimension != PIPELINE and alert.subject.rule_id not in unknown
+    }
     changes = Changes(now)
     _bring(changes, current_subjects(tx, rules), standing, last_alerts(tx), result.watermark)
     tell(tx, changes, endpoints, metrics)
@@ -70,12 +77,13 @@ def update_pipeline_alerts(
 ) -> tuple[AlertChange, ...]:
     """Bring alerts about the pipeline itself in line with a look at it; wall time stands where event time stood.
 
-    Doing it again in the same state tells nothing twice.
+    Doing it again in the same state tells nothing twice. Alerts of a rule that is disabled end, as those of any rule
+    do; those of one that failed stay as they are.
     """
     standing = {
         key: alert
         for key, alert in standing_alerts(tx).items()
-        if alert.subject.dimension == PIPELINE and alert.subject.rule_id in found.looked
+        if alert.subject.dimension == PIPELINE and alert.subject.rule_id not in found.failed
     }
     changes = Changes(now)
     if standing or found.subjects:

@@ -12,7 +12,6 @@ from pipeline.rules.model import SEVERITIES, Severity
 from pipeline.rules.run import Tx
 
 SHOWN_ACCOUNTS: Final = 20
-PIPELINE: Final = "pipeline"  # dimension of alerts about the pipeline itself
 KEEP_FIRING: Final = timedelta(hours=1)  # of event time without new evidence, unless a rule says otherwise
 CRITICAL_ACCOUNTS: Final = 100
 

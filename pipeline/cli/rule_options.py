@@ -14,13 +14,16 @@ from pipeline.errors import InputNotFoundError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.config import Settings
+    from pipeline.rules.load import Installed
+    from pipeline.rules.meta import PipelineRule
     from pipeline.rules.model import Rule
 
 
 def _ids() -> list[str]:
     from pipeline.resources import sql_dir  # noqa: PLC0415 - help stays quick
 
-    return sorted(path.stem for path in sql_dir("rules").glob("*.sql"))
+    about = (f"pipeline.{path.stem}" for path in sql_dir("meta").glob("*.sql"))
+    return sorted([*(path.stem for path in sql_dir("rules").glob("*.sql")), *about])
 
 
 RuleArgument = Annotated[str, typer.Argument(metavar="ID", help="A rule's id.", autocompletion=_ids)]
@@ -29,24 +32,44 @@ SetOption = Annotated[
 ]
 
 
-def find_rule(chosen: Settings, rule_id: str) -> Rule:
-    """The rule of that id, disabled or not, with the settings' parameters.
+def find_any_rule(found: Installed, rule_id: str) -> Rule | PipelineRule:
+    """The rule of that id, disabled or not, of either kind, with the settings' parameters.
 
     Raises:
         InputNotFoundError: there is none.
         RuleFileError: its files cannot be used.
     """
-    from pipeline.rules.load import installed  # noqa: PLC0415
     from pipeline.rules.model import RuleFileError  # noqa: PLC0415
 
-    found = installed(chosen.rules)
-    if rule_id in found.rules:
-        return found.rules[rule_id]
+    rule = found.rules.get(rule_id) or found.pipeline.get(rule_id)
+    if rule is not None:
+        return rule
     if rule_id in found.broken:
         raise RuleFileError(
             "; ".join(found.broken[rule_id]), next_step=f"correct it; `stillwatch rules test {rule_id}` looks again"
         )
-    raise no_rule(rule_id, [*found.rules, *found.broken])
+    raise no_rule(rule_id, [*found.rules, *found.pipeline, *found.broken])
+
+
+def find_rule(chosen: Settings, rule_id: str) -> Rule:
+    """The rule of that id that looks at periods of event time, disabled or not, with the settings' parameters.
+
+    Raises:
+        InputNotFoundError: there is none.
+        RuleFileError: its files cannot be used.
+        UsageError: it is about the pipeline, and speaks of now.
+    """
+    from pipeline.rules.load import installed  # noqa: PLC0415
+    from pipeline.rules.model import Rule  # noqa: PLC0415
+
+    found = find_any_rule(installed(chosen.rules), rule_id)
+    if not isinstance(found, Rule):
+        raise UsageError(
+            f"{rule_id} is about the pipeline: it speaks of now, by the wall clock, and of no period of event time",
+            next_step=f"`stillwatch rules test {rule_id}` runs its cases, "
+            f"`stillwatch alerts list --rule {rule_id} --state any` shows when it spoke",
+        )
+    return found
 
 
 def no_rule(rule_id: str, known: Sequence[str]) -> InputNotFoundError:

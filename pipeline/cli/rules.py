@@ -12,13 +12,15 @@ import typer
 
 from pipeline.cli import rules_backtest
 from pipeline.cli.options import ConfigOption, JsonOption, Options, loaded, need_file, settings
-from pipeline.cli.rule_options import RuleArgument, find_rule, no_rule, numbers, say_json
+from pipeline.cli.rule_options import RuleArgument, find_any_rule, no_rule, numbers, say_json
 from pipeline.errors import ConfigError, InputNotFoundError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.config import Loaded, Settings
     from pipeline.rules.check import Check
     from pipeline.rules.load import Reading
+    from pipeline.rules.meta import PipelineReading, PipelineRule
+    from pipeline.rules.model import Rule
 
 # Commands of other modules join this group: `rules.app.command("import-sigma")(…)` in cli/app.py.
 app = typer.Typer(
@@ -39,7 +41,7 @@ def _group() -> None:
 
 @app.command("list")
 def list_rules(ctx: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List all rules: those shipped and your own, also those that are disabled or broken. Exit code 65 when one is.
+    """List all rules, your own too, also those that are disabled or broken. Exit code 65 when one is broken.
 
     Example: stillwatch rules list --json
     """
@@ -48,17 +50,16 @@ def list_rules(ctx: typer.Context, config: ConfigOption = None, as_json: JsonOpt
     from pipeline.cli.render import Format, render  # noqa: PLC0415
     from pipeline.rules.load import installed  # noqa: PLC0415
     from pipeline.rules.model import RuleFileError  # noqa: PLC0415
-    from pipeline.rules.shown import row  # noqa: PLC0415
+    from pipeline.rules.shown import listed, row  # noqa: PLC0415
 
     found = installed(settings(ctx, config).rules)
-    rows = [row(rule, disabled=name in found.disabled) for name, rule in sorted(found.rules.items())]
+    rules: tuple[tuple[str, Rule | PipelineRule], ...] = (*sorted(found.rules.items()), *sorted(found.pipeline.items()))
+    rows = [row(rule, disabled=name in found.disabled) for name, rule in rules]
     if as_json:
         broken = [{"id": name, "state": "broken", "problems": list(wrong)} for name, wrong in found.broken.items()]
         say_json([*rows, *broken])
     else:
-        shown = ("id", "state", "severity", "confidence", "status", "evidence", "every", "origin", "title")
-        schema = pa.schema([(name, pa.string()) for name in shown])
-        table = pa.Table.from_pylist([{name: one[name] for name in shown} for one in rows], schema)
+        table = pa.Table.from_pylist(listed(rows))
         typer.echo(render(table, Format.TABLE, width=_width()).decode().rstrip("\n"))
     if found.problems:
         raise RuleFileError(
@@ -82,9 +83,9 @@ def show(
     from pipeline.rules.load import installed  # noqa: PLC0415
     from pipeline.rules.shown import as_text, whole  # noqa: PLC0415
 
-    chosen = settings(ctx, config)
-    rule = find_rule(chosen, rule_id)
-    disabled = rule_id in installed(chosen.rules).disabled
+    found = installed(settings(ctx, config).rules)
+    rule = find_any_rule(found, rule_id)
+    disabled = rule_id in found.disabled
     if as_json:
         say_json(whole(rule, disabled=disabled))
         return
@@ -109,12 +110,16 @@ def run_tests(
     """
     from pipeline.clock import SystemClock  # noqa: PLC0415
     from pipeline.rules.check import check  # noqa: PLC0415
+    from pipeline.rules.check_meta import check_pipeline  # noqa: PLC0415
+    from pipeline.rules.load import Reading  # noqa: PLC0415
 
+    clock = SystemClock()
     done: list[Check] = []
     for read in _chosen(ctx, config, directory, rule_ids or []):
         if not as_json and done:
             typer.echo("")
-        for one in check(read, clock=SystemClock()):
+        checks = check(read, clock=clock) if isinstance(read, Reading) else check_pipeline(read, clock=clock)
+        for one in checks:
             if not as_json:
                 if not done or done[-1].rule_id != one.rule_id:
                     typer.echo(one.rule_id)
@@ -127,8 +132,8 @@ def run_tests(
     else:
         rules = len({one.rule_id for one in done})
         wrong = len({one.rule_id for one in failed})
-        checks = sum(one.state != "note" for one in done)
-        told = f"{rules} rule{'s' * (rules > 1)}, {checks} check{'s' * (checks > 1)}: "
+        count = sum(one.state != "note" for one in done)
+        told = f"{rules} rule{'s' * (rules > 1)}, {count} check{'s' * (count > 1)}: "
         typer.echo("\n" + told + (f"{len(failed)} failed, of {wrong}" if failed else "all passed"))
     raise typer.Exit(1 if failed else 0)
 
@@ -242,10 +247,13 @@ def _must_be_of(found: Loaded, file: Path) -> None:
 rules_backtest.register(app)
 
 
-def _chosen(ctx: typer.Context, config: Path | None, directory: Path | None, rule_ids: list[str]) -> list[Reading]:
-    """The pairs of files that are asked for, those shipped first."""
+def _chosen(
+    ctx: typer.Context, config: Path | None, directory: Path | None, rule_ids: list[str]
+) -> list[Reading | PipelineReading]:
+    """The pairs of files that are asked for: those shipped, the user's, those about the pipeline."""
     from pipeline.resources import sql_dir  # noqa: PLC0415
     from pipeline.rules.load import read_pairs  # noqa: PLC0415
+    from pipeline.rules.meta import read_pipeline_rules  # noqa: PLC0415
 
     if directory is not None:
         directories = [directory]
@@ -265,24 +273,26 @@ def _chosen(ctx: typer.Context, config: Path | None, directory: Path | None, rul
             else read
             for read in read_pairs(one)
         ]
-    known = [read.rule_id for read in found]
+    every = [*found, *(read_pipeline_rules() if directory is None else ())]
+    known = [read.rule_id for read in every]
     for rule_id in rule_ids:
         if rule_id not in known:
             raise no_rule(rule_id, known)
-    if not found:
+    if not every:
         raise InputNotFoundError(
             f"{directories[0]}: no rule here",
             next_step="a rule is a pair ID.sql and ID.yml; `stillwatch rules new` makes one",
         )
-    return [read for read in found if not rule_ids or read.rule_id in rule_ids]
+    return [read for read in every if not rule_ids or read.rule_id in rule_ids]
 
 
 def _must_exist(chosen: Settings, rule_id: str) -> None:
     from pipeline.rules.load import installed  # noqa: PLC0415
 
     found = installed(chosen.rules)
-    if rule_id not in found.rules.keys() | found.broken.keys():
-        raise no_rule(rule_id, list(found.rules))
+    known = found.rules.keys() | found.pipeline.keys() | found.broken.keys()
+    if rule_id not in known:
+        raise no_rule(rule_id, sorted(known))
 
 
 def _text(file: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -181,6 +181,15 @@ class RuleSettings(Section):
     reference: Path | None = Field(
         None, description="what `stillwatch calibrate` measured on your own traffic; else the shipped one"
     )
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _quoted(cls, value: object) -> object:
+        """An id with a dot, written as TOML reads two names: said so, since the plain message names neither."""
+        about = value.get("pipeline") if isinstance(value, dict) else None
+        if isinstance(about, dict) and (inner := next((name for name in about if isinstance(about[name], dict)), None)):
+            raise ValueError(f'write it with quotes, since its id has a dot: [rules.parameters."pipeline.{inner}"]')
+        return value
 
 
 class WebhookSettings(Section):

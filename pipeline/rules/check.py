@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Final, Literal
@@ -58,6 +58,11 @@ def check(read: Reading, *, clock: Clock) -> Iterator[Check]:
     yield from _cases(rule, clock)
 
 
+def left_to_write(texts: Mapping[str, Sequence[str]]) -> list[str]:
+    """Those of the named texts of which a line is empty, or says TODO."""
+    return [name for name, lines in texts.items() if any(_TODO.search(line) or not line.strip() for line in lines)]
+
+
 def _documented(rule: Rule) -> Iterator[Check]:
     meta = rule.meta
     texts = {
@@ -69,7 +74,7 @@ def _documented(rule: Rule) -> Iterator[Check]:
         "runbook": meta.runbook,
         "parameters": [item.description for item in meta.parameters.values()],
     }
-    left = [name for name, lines in texts.items() if any(_TODO.search(line) or not line.strip() for line in lines)]
+    left = left_to_write(texts)
     if left:
         yield Check(rule.rule_id, "docs", "text", "failed", f"empty, or TODO, in {', '.join(left)}")
     missing = [

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import yaml
-from pydantic import ValidationError
+from typing import Final, TypeVar
 
 from pipeline.config import RuleSettings
+from pipeline.errors import ConfigError
 from pipeline.resources import sql_dir
 from pipeline.rules.lint import problems as sql_problems
+from pipeline.rules.meta import PipelineRule, read_pipeline_rules
 from pipeline.rules.model import Rule, RuleFileError, RuleMeta, out_of_range
+from pipeline.rules.strict_yaml import MAX_BYTES, read_model
 from pipeline.sql_text import behind
 
 RULE_ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_MAX_BYTES: Final = 262_144
 _SUFFIXES: Final = frozenset({".sql", ".yml", ".yaml"})
 
 
@@ -37,24 +35,41 @@ class Reading:
 class Installed:
     """All that the settings name: rules that can be used, by id, disabled ones too; what is wrong with the others.
 
-    ``broken`` has the problems of single rules by their id, ``problems`` all there are.
+    Rules about the pipeline itself stand apart: they run by the wall clock. ``broken`` has the problems of single
+    rules of either kind by their id, ``settings`` those of no rule.
     """
 
     rules: Mapping[str, Rule]
+    pipeline: Mapping[str, PipelineRule]
     disabled: frozenset[str]
     broken: Mapping[str, tuple[str, ...]]
-    problems: tuple[str, ...]
+    settings: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All there are."""
+        return tuple(sorted((*self.settings, *(one for wrong in self.broken.values() for one in wrong))))
 
     def active(self) -> RuleSet:
         """Those that run."""
-        return RuleSet({name: self.rules[name] for name in sorted(self.rules) if name not in self.disabled})
+        on = self.disabled.isdisjoint
+        return RuleSet(
+            {name: self.rules[name] for name in sorted(self.rules) if on({name})},
+            {name: self.pipeline[name] for name in sorted(self.pipeline) if on({name})},
+            frozenset(self.broken) - self.rules.keys() - self.pipeline.keys() - self.disabled,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """Rules by id, in the order in which they run."""
+    """Rules by id, in the order in which they run; those about the pipeline itself apart, and not iterated over.
+
+    ``missing``: ids of rules that ought to run and cannot be read. What they found is neither renewed nor over.
+    """
 
     rules: Mapping[str, Rule]
+    pipeline: Mapping[str, PipelineRule] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules.values())
@@ -71,11 +86,33 @@ def load_rules(settings: RuleSettings) -> RuleSet:
     """
     found = installed(settings)
     if found.problems:
-        raise RuleFileError(
-            "rules cannot be used:\n  " + "\n  ".join(found.problems),
-            next_step="correct the files; docs/rules.md has the fields",
-        )
+        raise _unusable(found)
     return found.active()
+
+
+def usable_rules(settings: RuleSettings) -> Installed:
+    """As ``installed``, for whoever goes on with the rules that can be used and says what is wrong with the others.
+
+    Raises:
+        ConfigError: ``rules.directory`` is not there.
+        RuleFileError: with every problem of every file, where no rule is left.
+    """
+    if settings.directory is not None and not settings.directory.is_dir():
+        raise ConfigError(
+            f"rules.directory: {settings.directory}: no such directory",
+            next_step="make it, or correct the setting; no path at all is fine where there are no rules of your own",
+        )
+    found = installed(settings)
+    if found.problems and not found.active():
+        raise _unusable(found)
+    return found
+
+
+def _unusable(found: Installed) -> RuleFileError:
+    return RuleFileError(
+        "rules cannot be used:\n  " + "\n  ".join(found.problems),
+        next_step="correct the files; docs/rules.md has the fields",
+    )
 
 
 def installed(settings: RuleSettings) -> Installed:
@@ -95,20 +132,23 @@ def installed(settings: RuleSettings) -> Installed:
                 found[read.rule_id] = read.rule
             if wrong:
                 broken[read.rule_id] = (*broken.get(read.rule_id, ()), *wrong)
-                problems += wrong
-    known = found.keys() | broken.keys()
+    about = read_pipeline_rules()
+    pipeline = {read.rule_id: read.rule for read in about if read.rule is not None}
+    broken |= {read.rule_id: read.problems for read in about if read.problems}
+    known = found.keys() | pipeline.keys() | broken.keys()
     problems += [f"rules.disabled: there is no rule {name}" for name in settings.disabled if name not in known]
     for name, values in settings.parameters.items():
-        if name in found:
-            try:
+        try:
+            if name in found:
                 found[name] = override(found[name], values)
-            except RuleFileError as error:
-                del found[name]
-                broken[name] = (f"rules.parameters: {error.message}",)
-                problems += broken[name]
-        elif name not in broken:
-            problems.append(f"rules.parameters: there is no rule {name}")
-    return Installed(found, frozenset(settings.disabled), broken, tuple(sorted(problems)))
+            elif name in pipeline:
+                pipeline[name] = override(pipeline[name], values)
+            elif name not in broken:
+                problems.append(f"rules.parameters: there is no rule {name}")
+        except RuleFileError as error:
+            (found if name in found else pipeline).pop(name)
+            broken[name] = (f"rules.parameters: {error.message}",)
+    return Installed(found, pipeline, frozenset(settings.disabled), broken, tuple(sorted(problems)))
 
 
 def load_directory(directory: Path) -> RuleSet:
@@ -156,10 +196,10 @@ def _read(base: Path) -> tuple[Rule | None, list[str]]:
         return None, [f".yaml: name it {base.name}.yml"]
     if missing:
         return None, missing
-    meta, problems = _meta(base.with_suffix(".yml"))
+    meta, problems = read_model(base.with_suffix(".yml"), RuleMeta)
     try:
-        if base.with_suffix(".sql").stat().st_size > _MAX_BYTES:
-            return None, [*problems, f".sql: larger than {_MAX_BYTES} bytes"]
+        if base.with_suffix(".sql").stat().st_size > MAX_BYTES:
+            return None, [*problems, f".sql: larger than {MAX_BYTES} bytes"]
         sql = base.with_suffix(".sql").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         return None, [*problems, f".sql: {error}"]
@@ -173,70 +213,10 @@ def _read(base: Path) -> tuple[Rule | None, list[str]]:
     ), problems
 
 
-def _meta(file: Path) -> tuple[RuleMeta | None, list[str]]:
-    try:
-        if file.stat().st_size > _MAX_BYTES:
-            return None, [f".yml: larger than {_MAX_BYTES} bytes"]
-        tree = yaml.load(file.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader, stricter
-        return RuleMeta.model_validate(tree), []
-    except yaml.YAMLError as error:
-        return None, [f".yml: {' '.join(str(error).split())}"]
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        return None, [f".yml: {error}"]
-    except ValidationError as error:
-        items = error.errors(include_url=False, include_input=False, include_context=False)
-        return None, [f".yml: {'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg']}" for item in items]
+_R = TypeVar("_R", Rule, PipelineRule)
 
 
-def read_documents(text: str) -> list[Any]:
-    """Every document of a YAML text, as strictly as rules are read.
-
-    Raises:
-        yaml.YAMLError: it is none, has aliases, or gives a key twice.
-        RecursionError: it is nested too deeply.
-    """
-    return list(yaml.load_all(text, Loader=_StrictLoader))
-
-
-if TYPE_CHECKING:
-    _SafeLoader = yaml.SafeLoader
-else:
-    # libyaml's parser where PyYAML was built with it: the cases of the shipped rules take Python's over a second.
-    _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _StrictLoader(_SafeLoader):
-    """Refuses aliases (a few lines of them can become gigabytes) and a key given twice."""
-
-    def construct_document(self, node: yaml.Node) -> Any:
-        _refuse_aliases(node)
-        return super().construct_document(node)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = Counter(key.value for key, _ in node.value if isinstance(key.value, str))
-        twice = [key for key, times in keys.items() if times > 1]
-        if twice:
-            raise yaml.YAMLError(f"given twice: {', '.join(sorted(twice))}{node.start_mark}")
-        parsed: dict[Any, Any] = super().construct_mapping(node, deep)
-        return parsed
-
-
-def _refuse_aliases(root: yaml.Node) -> None:
-    """An alias is the node that it names, met a second time: nothing is walked twice, whatever it would become."""
-    met: set[int] = set()
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        if id(node) in met:
-            raise yaml.YAMLError(f"aliases (*name) are not used in rules{node.start_mark}")
-        met.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-        elif isinstance(node, yaml.MappingNode):
-            waiting += (part for pair in node.value for part in pair)
-
-
-def override(rule: Rule, values: Mapping[str, float]) -> Rule:
+def override(rule: _R, values: Mapping[str, float]) -> _R:
     """The rule with other parameters.
 
     Raises:

@@ -13,7 +13,6 @@ from pathlib import Path
 from kafka import KafkaConsumer, TopicPartition
 
 from pipeline import logs
-from pipeline.alerts.pipeline_rules import load_pipeline_rules
 from pipeline.broker import check_broker, ensure_topics, kafka_options, topic_epoch
 from pipeline.clock import Clock
 from pipeline.config import RuleSettings, Settings
@@ -23,7 +22,7 @@ from pipeline.delivery.outbox import DueMessage, Outcome, due, pending
 from pipeline.errors import StillwatchError, StoreError
 from pipeline.faults import hit
 from pipeline.metrics import Metrics
-from pipeline.rules.load import load_rules
+from pipeline.rules.load import usable_rules
 from pipeline.rules.watch import RuleWatch
 from pipeline.serve.commands import run_command
 from pipeline.serve.delivery import Delivery
@@ -60,9 +59,11 @@ def run_serve(
         BrokerUnavailableError: no broker at the start. One that goes away later is waited for.
         StoreLockedError: another process has the store open: a second ``serve``.
         StoreError: the store cannot be used.
-        ConfigError: a rule file is wrong, or the address cannot be listened at.
+        ConfigError: ``rules.directory`` is not there, or the address cannot be listened at.
+        RuleFileError: there are rules, and none that can be used. Where some can, serve goes on with them.
     """
-    rules = load_rules(settings.rules)
+    found = usable_rules(settings.rules)
+    rules = found.active()
     check_broker(settings)
     ensure_topics(settings)
     with ExitStack() as stack:
@@ -74,7 +75,7 @@ def run_serve(
         _begin_epoch(store, epoch)
         _seek(consumer, store, assigned)
         partitions = sum(item.topic == settings.topics.fingerprints for item in assigned)
-        stepper = Stepper(store, rules, settings, clock, metrics, partitions, load_pipeline_rules(), paced=True)
+        stepper = Stepper(store, rules, settings, clock, metrics, partitions, watches_itself=True, paced=True)
         state = ServeState(store, settings, clock, rules)
         commands: queue.SimpleQueue[tuple[Command, Future[Mapping[str, object]]]] = state.commands
         reach = Reach.of(settings.webhook.allow, http=settings.webhook.allow_http)
@@ -94,7 +95,7 @@ def run_serve(
             state=state,
             epoch=epoch,
             stop=stop,
-            watch=RuleWatch(settings.rules, rules, clock, metrics, file, reread),
+            watch=RuleWatch(settings.rules, found, clock, metrics, file, reread),
         )
         _log.info("serve_started", store=str(settings.store.path), partitions=partitions)
         while not stop.is_set():
@@ -144,10 +145,12 @@ class _Loop:
         if receivers is not None:
             self.stepper.endpoints = receivers
             self.delivery.use(receivers)
-        rules = self.watch.changed() if self.watch is not None else None
-        if rules is not None:
-            self.stepper.use(rules)
-            self.state.rules = rules
+        if self.watch is not None:
+            rules = self.watch.changed()
+            if rules is not None:
+                self.stepper.use(rules)
+                self.state.rules = rules
+            self.stepper.broken = self.watch.broken
         if self._stuck is None:
             intake = self._read()
         elif self.clock.monotonic() >= self._retry_at_s:

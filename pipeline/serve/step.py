@@ -11,7 +11,7 @@ import polars as pl
 from pipeline import logs
 from pipeline.alerts.holding import release, remind
 from pipeline.alerts.lifecycle import update_alerts, update_pipeline_alerts
-from pipeline.alerts.pipeline_rules import LOOK_EVERY_S, PipelineLook, PipelineRule, Told, look
+from pipeline.alerts.pipeline_rules import PipelineLook, look
 from pipeline.alerts.said import AlertWord
 from pipeline.alerts.words import CLEARED_BY, apply_alert_word, apply_silence
 from pipeline.clock import Clock
@@ -23,6 +23,7 @@ from pipeline.events.pseudonym import pseudonymise_accounts, read_key
 from pipeline.faults import hit
 from pipeline.metrics import Metrics
 from pipeline.rules.load import RuleSet
+from pipeline.rules.meta import LOOK_EVERY_S, Told
 from pipeline.rules.run import RuleAbortedError
 from pipeline.serve.clearing import Clearing
 from pipeline.serve.corpora import AddCorpus, CorpusChange
@@ -61,12 +62,13 @@ class Stepper:
     clock: Clock
     metrics: Metrics
     partitions: int
-    about_itself: Sequence[PipelineRule] = ()  # where the wall clock counts: not over files of the past
+    watches_itself: bool = False  # by the wall clock: not over files of the past
     paced: bool = False  # a stream goes on meanwhile: costly rules look less often
     watermark: datetime | None = None
     stalled: tuple[int, ...] = ()
     unheard: frozenset[int] = frozenset()  # partitions of which no worker has spoken since the start
     behind_s: float = 0.0  # how old the deltas were that the last step applied
+    broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of RuleWatch; changed between steps
     endpoints: Endpoints = field(init=False)  # whom alerts are told to; changed between steps
     _detector: Detector = field(init=False)
     _heard_s: dict[int, float] = field(init=False)
@@ -110,12 +112,17 @@ class Stepper:
     def _look_at_itself(self) -> PipelineLook | None:
         """What stands about the pipeline, once a minute, as of the last step."""
         now_s = self.clock.monotonic()
-        if not self.about_itself or now_s - self._looked_at_s < LOOK_EVERY_S:
+        if not self.watches_itself or now_s - self._looked_at_s < LOOK_EVERY_S:
             return None
         lately = now_s - self._delta_at_s < 2 * LOOK_EVERY_S
-        told = Told(self.clock.now(), sorted(self.rules.rules), self.behind_s if lately else 0.0)
+        told = Told(
+            now=self.clock.now(),
+            rules=sorted(self.rules.rules.keys() | self.rules.pipeline.keys()),
+            behind_s=self.behind_s if lately else 0.0,
+            broken={cause: "; ".join(wrong) for cause, wrong in self.broken.items()},
+        )
         with self.store.reading() as connection:
-            return look(connection, self.about_itself, told)
+            return look(connection, self.rules.pipeline.values(), told, missing=self.rules.missing)
 
     def _once(self, intake: Intake, outcomes: Sequence[Outcome], epoch: str, found: PipelineLook | None) -> Applied:
         begun_s = self.clock.monotonic()

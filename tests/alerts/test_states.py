@@ -10,7 +10,8 @@ from pipeline.alerts.said import SilenceWord, check_silence
 from pipeline.alerts.words import UnknownAlertError
 from pipeline.delivery.bodies import MAX_GROUPED, AlertBody, GroupBody
 from pipeline.errors import UsageError
-from tests.alerts.made import START, Day, match_rules
+from pipeline.rules import RuleSet
+from tests.alerts.made import RULE, START, Day, match_rules
 
 
 def test_opened_updated_resolved_and_back_within_a_day_as_the_same_alert() -> None:
@@ -86,6 +87,17 @@ def test_a_rule_says_how_long_an_alert_lasts_without_evidence() -> None:
     day.advance(hours=5)
     assert day.look() == []
     day.advance(hours=2)
+    assert day.look() == ["alert.resolved"]
+
+
+def test_alerts_of_a_rule_that_cannot_be_read_stay_and_those_of_a_disabled_one_end() -> None:
+    day = Day(match_rules())
+    day.matches(["a", "b"])
+    assert day.look() == ["alert.opened"]
+    day.advance(hours=5)
+    day.rules = RuleSet({}, missing=frozenset({RULE}))
+    assert day.look() == []
+    day.rules = RuleSet({})
     assert day.look() == ["alert.resolved"]
 
 

@@ -242,6 +242,7 @@ def test_answers_for_programs_are_json(tmp_path: Path) -> None:
         ("stillwatch sql --saved busiest_acc", "busiest_accounts"),
         ("stillwatch sql --format nd", "ndjson"),
         ("stillwatch simulate ca", "campaign"),
+        ("stillwatch rules disable pipeline.so", "pipeline.source_silent"),
     ],
 )
 def test_every_shell_completes_commands_options_and_values(

@@ -170,6 +170,57 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert 'disabled = ["a", "b"]' in (tmp_path / "real.toml").read_text()
 
 
+def test_a_rule_about_the_pipeline_is_listed_shown_and_tested(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "stillwatch.toml").write_text(
+        TOML + 'disabled = ["pipeline.rule_off"]\n[rules.parameters."pipeline.serve_behind"]\nmax_behind_s = 900\n'
+    )
+    rows = {row["id"]: row for row in json.loads(say(capsys, "list", "--json")[1])}
+    assert rows["mine"].keys() == rows["pipeline.rule_off"].keys()
+    assert (rows["pipeline.rule_off"]["state"], rows["pipeline.serve_behind"]["state"]) == ("disabled", "on")
+    assert (rows["mine"]["clock"], rows["pipeline.rule_off"]["clock"]) == ("event", "wall")
+    [line] = [one for one in say(capsys, "list")[1].splitlines() if one.startswith("pipeline.serve_behind ")]
+    assert "1m (wall clock)" in line
+    code, out, _ = say(capsys, "show", "pipeline.serve_behind", "--sql")
+    assert code == 0
+    assert "max_behind_s  900  (10 to 86400, not 300 as shipped) seconds" in out
+    assert "it alerts when that has lasted for 5m, until it is no longer so" in out
+    assert "where $behind_s >= $max_behind_s" in out
+    told = json.loads(say(capsys, "show", "pipeline.serve_behind", "--json")[1])
+    assert (told["parameters"]["max_behind_s"]["value"], told["for"], told["clock"]) == (900, "5m", "wall")
+    told = json.loads(say(capsys, "test", "pipeline.serve_behind", "--json")[1])
+    assert {one["state"] for one in told} == {"passed"}
+    assert {one["kind"] for one in told} == {"lint", "docs", "case", "cost"}
+    assert say(capsys, "test", "pipeline.serve_behint")[2].endswith("did you mean pipeline.serve_behind?\n")
+    assert "pipeline." not in say(capsys, "test", "--directory", "mine")[1]
+
+
+def test_a_rule_about_the_pipeline_is_switched_and_tuned_as_any_other(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = place / "stillwatch.toml"
+    assert "within seconds" in say(capsys, "disable", "pipeline.source_silent")[1]
+    assert file.read_text() == TOML + 'disabled = ["pipeline.source_silent"]\n'
+    assert "pipeline.source_silent" not in load_rules(load().settings.rules).pipeline
+    assert say(capsys, "enable", "pipeline.source_silent")[0] == 0
+    assert "pipeline.source_silent" in load_rules(load().settings.rules).pipeline
+    assert say(capsys, "disable", "pipeline.nonsense")[0] == 66
+    file.write_text(TOML + '[rules.parameters."pipeline.source_silent"]\nsilent_minutes = 300\n')
+    code, _, err = say(capsys, "list")
+    assert (code, "pipeline.source_silent: silent_minutes = 300 is outside 5…59" in err) == (65, True)
+    file.write_text(TOML + "[rules.parameters.pipeline.source_silent]\nsilent_minutes = 30\n")
+    code, _, err = say(capsys, "list")
+    assert (code, '[rules.parameters."pipeline.source_silent"]' in err) == (78, True), err
+
+
+@pytest.mark.parametrize("command", ["backtest", "explain-plan"])
+def test_a_rule_about_the_pipeline_has_no_past_to_look_at(
+    place: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    stored(place / "s.duckdb")
+    code, _, err = say(capsys, command, "pipeline.source_silent", "--store", "s.duckdb")
+    assert (code, "speaks of now" in err, "rules test pipeline.source_silent" in err) == (64, True, True)
+
+
 def stored(path: Path) -> None:
     """A store as a file, with what a bench has in memory."""
     with Bench() as bench:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import RuleSettings
-from pipeline.rules.load import load_directory, load_rules, override, read_directory
+from pipeline.errors import ConfigError
+from pipeline.rules.load import load_directory, load_rules, override, read_directory, usable_rules
 from pipeline.rules.model import RuleFileError
 
 SQL = """
@@ -175,6 +176,45 @@ def test_parameters_of_rules_that_are_not_there_are_refused(tmp_path: Path) -> N
         .parameters["min_accounts"]
         == 30
     )
+
+
+def test_rules_about_the_pipeline_are_disabled_and_tuned_by_the_same_settings() -> None:
+    rules = load_rules(
+        RuleSettings(disabled=("pipeline.rule_off",), parameters={"pipeline.source_silent": {"silent_minutes": 30}})
+    )
+    assert "pipeline.rule_off" not in rules.pipeline
+    assert rules.pipeline["pipeline.source_silent"].parameters["silent_minutes"] == 30
+    assert rules.pipeline["pipeline.source_silent"].parameters["usually"] == 0.75
+    assert not any(rule.rule_id.startswith("pipeline.") for rule in rules)
+    for settings, said in (
+        (RuleSettings(disabled=("pipeline.nonsense",)), r"rules\.disabled: there is no rule pipeline\.nonsense"),
+        (RuleSettings(disabled=("source_silent",)), r"rules\.disabled: there is no rule source_silent"),
+        (RuleSettings(parameters={"pipeline.rule_off": {"a": 1}}), r"pipeline\.rule_off: no parameter a"),
+        (RuleSettings(parameters={"pipeline.nonsense": {}}), r"rules\.parameters: there is no rule pipeline\.nonsense"),
+    ):
+        with pytest.raises(RuleFileError, match=said):
+            load_rules(settings)
+
+
+def test_whoever_goes_on_without_what_is_broken_gets_the_rest(tmp_path: Path) -> None:
+    write(tmp_path / "mine")
+    write(tmp_path / "mine", "other", sql="select 1")
+    found = usable_rules(RuleSettings(directory=tmp_path / "mine", disabled=("nonsense",)))
+    rules = found.active()
+    assert {"mine", "shared_client"} <= rules.rules.keys()
+    assert rules.missing == {"other"}
+    assert found.settings == ("rules.disabled: there is no rule nonsense",)
+    assert any("other.sql: $since is not used" in problem for problem in found.problems)
+
+
+def test_with_no_rule_at_all_nobody_goes_on(tmp_path: Path) -> None:
+    every = tuple(load_rules(RuleSettings()).rules)
+    write(tmp_path / "mine", sql="select 1")
+    with pytest.raises(RuleFileError, match=r"mine\.sql"):
+        usable_rules(RuleSettings(directory=tmp_path / "mine", disabled=every))
+    assert not usable_rules(RuleSettings(disabled=every)).active()  # as was asked for
+    with pytest.raises(ConfigError, match="no such directory"):
+        usable_rules(RuleSettings(directory=tmp_path / "none"))
 
 
 def test_every_shipped_rule_says_what_it_does_not_see() -> None:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from pipeline.clock import ManualClock
 from pipeline.config import RuleSettings
 from pipeline.errors import ConfigError
 from pipeline.metrics import Metrics
-from pipeline.rules.load import RuleSet, load_rules
+from pipeline.rules.load import RuleSet, installed
 from pipeline.rules.watch import LOOK_EVERY_S, RuleWatch
 from pipeline.testing import START
 from tests.rules.test_load import SQL, YAML, write
@@ -31,7 +32,7 @@ class World:
         self.file = self.directory.parent / "stillwatch.toml"
         self.file.write_text("first")
         self.watch = RuleWatch(
-            self.settings, load_rules(self.settings), self.clock, self.metrics, self.file, self.reread
+            self.settings, installed(self.settings), self.clock, self.metrics, self.file, self.reread
         )
 
     def reread(self) -> RuleSettings:
@@ -130,3 +131,53 @@ def test_a_parameter_out_of_range_keeps_the_rule_as_it_was(world: World) -> None
     assert world.look() is None
     assert world.watch.current.rules["mine"].parameters == {"least": 3}
     assert "outside 1…10" in world.watch.problems[0]
+
+
+def test_rules_about_the_pipeline_follow_the_settings_too(world: World) -> None:
+    world.settings = RuleSettings(
+        directory=world.directory,
+        disabled=("pipeline.rule_off",),
+        parameters={"pipeline.source_silent": {"silent_minutes": 30}},
+    )
+    world.file.write_text("second one")
+    rules = world.look()
+    assert rules is not None
+    assert "pipeline.rule_off" not in rules.pipeline
+    assert rules.pipeline["pipeline.source_silent"].parameters["silent_minutes"] == 30
+    world.settings = RuleSettings(
+        directory=world.directory, parameters={"pipeline.source_silent": {"silent_minutes": 300}}
+    )
+    world.file.write_text("the third one")
+    rules = world.look()
+    assert rules is not None
+    assert "pipeline.rule_off" in rules.pipeline
+    assert rules.pipeline["pipeline.source_silent"].parameters["silent_minutes"] == 30  # as it last was
+    assert list(world.watch.broken) == ["rule:pipeline.source_silent"]
+
+
+def test_what_is_broken_at_the_start_is_said_and_taken_in_when_it_is_mended(tmp_path: Path) -> None:
+    directory = write(tmp_path / "mine")
+    write(directory, "bad", sql="select 1")
+    with capture_logs() as logged:
+        world = World(directory, RuleSettings(directory=directory, disabled=("gone",)))
+    assert [one["event"] for one in logged] == ["rules_broken"]
+    assert "mine" in world.watch.current.rules
+    assert world.watch.current.missing == {"bad"}
+    assert list(world.watch.broken) == ["rule:bad", "settings"]
+    assert world.metrics.value("rules_broken") == len(world.watch.problems) > 1
+    assert world.look() is None  # nothing changed
+    (directory / "bad.sql").write_text(SQL)
+    rules = world.look()
+    assert rules is not None
+    assert ("bad" in rules.rules, rules.missing, list(world.watch.broken)) == (True, frozenset(), ["settings"])
+
+
+def test_a_rule_that_is_taken_away_instead_of_mended_is_no_longer_missing(tmp_path: Path) -> None:
+    directory = write(tmp_path / "mine")
+    write(directory, "bad", sql="select 1")
+    world = World(directory, RuleSettings(directory=directory))
+    for suffix in (".sql", ".yml"):
+        (directory / f"bad{suffix}").unlink()
+    rules = world.look()
+    assert rules is not None
+    assert (rules.missing, world.watch.problems) == (frozenset(), ())

@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from pipeline.clock import ManualClock
 from pipeline.config import RuleSettings, Settings
+from pipeline.errors import ConfigError
 from pipeline.metrics import Metrics
-from pipeline.rules.load import load_rules
+from pipeline.rules.load import usable_rules
 from pipeline.rules.watch import LOOK_EVERY_S, RuleWatch
-from pipeline.serve.loop import _Loop
+from pipeline.serve.loop import _Loop, run_serve
 from pipeline.serve.state import ServeState
 from pipeline.serve.step import Stepper
 from pipeline.store import Store
@@ -26,7 +29,8 @@ def test_rules_that_change_are_used_from_the_next_turn_on_and_problems_are_warni
     directory = write(tmp_path / "mine")
     rule_settings = RuleSettings(directory=directory)
     settings, clock, metrics = Settings(rules=rule_settings), ManualClock(NOW), Metrics()
-    rules = load_rules(rule_settings)
+    found = usable_rules(rule_settings)
+    rules = found.active()
     with Store.open(None, settings.store, clock=clock) as store:
         stepper = Stepper(store, rules, settings, clock, metrics, 1)
         state = ServeState(store, settings, clock, rules)
@@ -42,7 +46,7 @@ def test_rules_that_change_are_used_from_the_next_turn_on_and_problems_are_warni
             state=state,
             epoch="e",
             stop=threading.Event(),
-            watch=RuleWatch(rule_settings, rules, clock, metrics),
+            watch=RuleWatch(rule_settings, found, clock, metrics),
         )
 
         def turns() -> None:
@@ -57,6 +61,13 @@ def test_rules_that_change_are_used_from_the_next_turn_on_and_problems_are_warni
         assert state.health().warnings == ()
         (directory / "second.sql").write_text("select 1")
         turns()
+        assert list(stepper.broken) == ["rule:second"]  # what rules about the pipeline are asked with
         assert "second" in stepper.rules.rules
         assert "second.sql" in state.health().warnings[0]
         assert not any("second" in reason for reason in state.health().reasons)
+
+
+def test_a_directory_that_is_not_there_is_a_wrong_setting(tmp_path: Path) -> None:
+    settings = Settings(rules=RuleSettings(directory=tmp_path / "none"))
+    with pytest.raises(ConfigError, match=r"rules\.directory: .*/none: no such directory"):
+        run_serve(settings, clock=ManualClock(NOW), metrics=Metrics(), stop=threading.Event())

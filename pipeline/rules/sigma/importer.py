@@ -18,12 +18,13 @@ from sigma.rule import SigmaRule
 
 from pipeline.errors import StillwatchError, UsageError
 from pipeline.resources import sql_dir
-from pipeline.rules.load import load_directory, read_documents
+from pipeline.rules.load import load_directory
 from pipeline.rules.model import RuleFileError
 from pipeline.rules.sigma.compile import Compiled, compile_rule, one_line
 from pipeline.rules.sigma.condition import check_condition
 from pipeline.rules.sigma.refusal import NotExpressibleError, Refusal, SigmaRefusedError
 from pipeline.rules.sigma.shape import shape_problems
+from pipeline.rules.strict_yaml import read_documents
 from pipeline.testing import run_rule_cases
 
 MAX_BYTES: Final = 262_144
