@@ -40,7 +40,7 @@ def explain(  # noqa: PLR0917 - typer takes options by name
     from pipeline.explain import FORMATS as known  # noqa: N811, PLC0415
     from pipeline.explain import explain as build  # noqa: PLC0415
     from pipeline.explain import render  # noqa: PLC0415
-    from pipeline.rules.load import load_rules  # noqa: PLC0415
+    from pipeline.rules.load import usable_rules  # noqa: PLC0415
     from pipeline.serve.ask import asker  # noqa: PLC0415
 
     if as_json and format_name not in {None, "json"}:
@@ -55,8 +55,12 @@ def explain(  # noqa: PLR0917 - typer takes options by name
     if form is None:
         raise UsageError(f"--format {wanted}: not known", next_step=f"one of {FORMATS}")
     chosen = settings(ctx, config)
+    found = usable_rules(chosen.rules)
+    if found.problems:
+        said = "\n  ".join(("note: what a rule says about itself is missing where it cannot be used:", *found.problems))
+        typer.echo(said, err=True)
     with asker(store_path(store, chosen), chosen.store) as source:
-        report = build(source, subject, rules=load_rules(chosen.rules), settings=chosen)
+        report = build(source, subject, rules=found.active(), settings=chosen)
     content = render(report, form, written_at=SystemClock().now())
     if out is None:
         sys.stdout.buffer.write(content)

@@ -33,6 +33,7 @@ from pipeline.simulate import plan
 from pipeline.store import Store
 from pipeline.store.clearing import UnknownAccountsError
 from tests.explain.conftest import AFTER, START, lone_event
+from tests.rules.test_load import write
 
 Analyzed = tuple[Path, frozenset[str]]
 
@@ -189,6 +190,24 @@ def test_the_commands(store: Path, analyzed: Analyzed, capsys: pytest.CaptureFix
     assert run(["accounts", "clear", "nobody", "--reason", "x", "--store", str(store)], debug=False) == 64
     assert run(["accounts", "clear", one, "--reason", " ", "--store", str(store)], debug=False) == 64
     assert run(["accounts", "clear", one, "--reason", "x", "--until", "soon", "--store", str(store)], debug=False) == 64
+
+
+def test_a_rule_that_is_broken_stops_no_explanation(
+    store: Path,
+    analyzed: Analyzed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write(tmp_path / "mine", sql="select 1")
+    monkeypatch.setenv("STILLWATCH_RULES__DIRECTORY", str(tmp_path / "mine"))
+    one = min(analyzed[1])
+    assert run(["explain", one, "--store", str(store)], debug=False) == 0
+    told = capsys.readouterr()
+    assert one in told.out
+    assert "mine.sql: $since is not used" in told.err
+    monkeypatch.setenv("STILLWATCH_RULES__DIRECTORY", str(tmp_path / "none"))
+    assert run(["explain", one, "--store", str(store)], debug=False) == 78
 
 
 def test_an_account_is_cleared_by_its_own_id_or_by_its_pseudonym(tmp_path: Path) -> None:
