@@ -118,7 +118,9 @@ def release(tx: WriteTx, now: datetime, endpoints: Endpoints) -> int:
 def remind(tx: WriteTx, now: datetime, endpoints: Endpoints) -> int:
     """Write a reminder, held, of each alert that fires and that nobody took on, for endpoints that want them.
 
-    The last word to that endpoint must have been delivered, and be as old as its ``repeat_every``.
+    It is due ``repeat_every`` after the endpoint last took something about the alert, whenever that was written. What
+    is still under way is waited for. What was given up counts for nothing, except that a reminder is not written again
+    sooner than after one that was taken.
     """
     written = 0
     for name, endpoint in endpoints.by_name.items():
@@ -126,20 +128,35 @@ def remind(tx: WriteTx, now: datetime, endpoints: Endpoints) -> int:
             continue
         rows = tx.execute(
             """
+            with word as (
+                select
+                    outbox.alert_id,
+                    outbox.seq,
+                    outbox.created_at,
+                    outbox.type,
+                    outbox.body,
+                    -- What is told in a group has come as far as the group's message.
+                    coalesce(whole.state, outbox.state) as state,
+                    coalesce(whole.delivered_at, outbox.delivered_at) as delivered_at
+                from outbox
+                inner join alerts on outbox.alert_id = alerts.alert_id
+                left join outbox as whole
+                    on outbox.told_in = whole.message_id and outbox.endpoint = whole.endpoint
+                where outbox.endpoint = $endpoint and alerts.state = 'firing'
+            )
+
             select
-                outbox.alert_id,
-                max(outbox.seq),
-                arg_max(outbox.body, (outbox.seq, outbox.created_at)),
+                alert_id,
+                max(seq),
+                arg_max(body, (seq, created_at)),
                 count(*)
-            from outbox
-            inner join alerts on outbox.alert_id = alerts.alert_id
-            where outbox.endpoint = $endpoint and alerts.state = 'firing'
-            group by outbox.alert_id
+            from word
+            group by alert_id
             having
-                bool_and(outbox.state not in ('held', 'pending'))
-                and bool_or(outbox.state in ('delivered', 'grouped'))
-                and max(outbox.created_at) <= $before
-            order by outbox.alert_id
+                bool_and(state not in ('held', 'pending'))
+                and max(delivered_at) <= $before
+                and coalesce(max(created_at) filter (where type = 'alert.repeated') <= $before, true)
+            order by alert_id
             """,
             {"endpoint": name, "before": now - timedelta(seconds=endpoint.repeat_every_s)},
         ).fetchall()

@@ -18,6 +18,7 @@ from pipeline.config import RuleSettings
 from pipeline.delivery.bodies import AlertBody, GroupBody, read_group, read_native
 from pipeline.delivery.endpoints import Endpoint, Endpoints
 from pipeline.delivery.outbox import Outcome, due, mark_outcomes
+from pipeline.delivery.retry import Verdict
 from pipeline.detect import DetectionResult
 from pipeline.metrics import Metrics
 from pipeline.rules import RuleSet, load_rules
@@ -183,6 +184,20 @@ class Day:
                 self.tx, [Outcome(one.message_id, endpoint, "delivered", 1, self.now, 200) for one in messages]
             )
         return got
+
+    def refused(self, endpoint: str = "team", status: int = 400) -> int:
+        """Try what is due at a receiver that takes nothing: given up by 400, tried again by 500; how many messages."""
+        messages = due(self.tx, self.now, endpoint=endpoint)
+        verdict: Verdict = "failed" if status < 500 else "retry"
+        later = None if verdict == "failed" else self.now + timedelta(hours=1)
+        mark_outcomes(
+            self.tx,
+            [
+                Outcome(one.message_id, endpoint, verdict, one.attempts + 1, self.now, status, "no", later)
+                for one in messages
+            ],
+        )
+        return len(messages)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         return self.tx.execute(sql).fetchall()
