@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pipeline.cli.options import ConfigOption, JsonOption, StoreOption, need_file, settings, store_path
+from pipeline.cli.options import ConfigOption, JsonOption, Options, StoreOption, need_file, settings, store_path
 from pipeline.cli.webhooks import NameArgument, app, file_of, print_json, read_secret, unknown
 
 if TYPE_CHECKING:
@@ -84,10 +84,14 @@ def send_one(ctx: typer.Context, name: NameArgument, config: ConfigOption = None
 
     Example: stillwatch webhooks test team
     """
+    from pipeline import logs  # noqa: PLC0415
     from pipeline.delivery.endpoints import Endpoints  # noqa: PLC0415
     from pipeline.delivery.trial import try_endpoint  # noqa: PLC0415
 
     chosen = settings(ctx, config)
+    if not (ctx.find_object(Options) or Options()).debug:
+        # What a sender logs of a failure is this command's answer; and nothing is tried again, as the log would say.
+        logs.configure(chosen.log.model_copy(update={"level": "error"}), service="cli", libraries=False)
     _, reach, there = file_of(chosen)
     endpoint = Endpoints.of_settings(chosen.webhook).and_those_of(there).by_name.get(name)
     if endpoint is None:
