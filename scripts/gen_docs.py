@@ -23,6 +23,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipeline.config import Settings
+from pipeline.delivery.bodies import MAX_GROUPED
+from pipeline.delivery.endpoints import Endpoint
+from pipeline.delivery.post import KEPT_BYTES, MAX_ANSWER_BYTES
+from pipeline.delivery.retry import JITTER, MAX_RETRY_AFTER_S, SCHEDULE_S, verdict
+from pipeline.delivery.sender import BREAKS_AFTER, RESTS_S
+from pipeline.delivery.topic import CONFIRMED_WITHIN_S
 from pipeline.detect.reference import load_reference
 from pipeline.metrics import DEFINITIONS
 from pipeline.rules.load import load_rules
@@ -134,11 +140,64 @@ def sigma_table() -> Iterator[str]:
     yield ""
 
 
+def span(seconds: float) -> str:
+    """A duration as the pages write it."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
+def delivery_table() -> Iterator[str]:
+    """What becomes of a message by what a receiver answers, and the limits of delivery."""
+    said: dict[str, list[int]] = {}
+    for status in range(200, 600):
+        said.setdefault(verdict(status), []).append(status)
+    whole = [hundred for hundred in (3, 5) if {hundred * 100, hundred * 100 + 99} <= set(said["retry"])]
+    single = [str(status) for status in said["retry"] if status // 100 not in whole]
+    passing = ", ".join([*single, *(f"{hundred}xx" for hundred in whole)])
+    endpoint = Endpoint.model_fields
+    tries, longest = len(SCHEDULE_S) + 1, sum(SCHEDULE_S)
+    waits = ", ".join(span(wait) for wait in SCHEDULE_S)
+    drawn = f"each drawn between {1 - JITTER:g} and {1 + JITTER:g} times that"
+    yield from ("", "| answer | what happens |", "|---|---|")
+    yield cells("2xx", "delivered")
+    yield cells(
+        f"{passing}, no answer, no connection",
+        f"tried again after {waits}, {drawn}; a longer Retry-After is kept to, up to {span(MAX_RETRY_AFTER_S)}. "
+        f"After {tries} tries given up: `failed`. That is {longest / 86_400:.1f} days after the first on average, and "
+        f"{longest * (1 + JITTER) / 86_400:.1f} at most without Retry-After",
+    )
+    assert said["gone"] == [410]
+    yield cells("410", "the receiver is taken for gone, with all that waits for it: `disabled`, until `webhooks retry`")
+    yield cells("other 4xx", "given up at once: `failed`")
+    yield from ("", "| limit | |", "|---|---|")
+    yield cells(
+        "time of a try", f"{span(endpoint['timeout_s'].default)}; `timeout_s` of an endpoint, `webhook.timeout_s`"
+    )
+    rests = ", ".join(span(rest) for rest in RESTS_S)
+    yield cells(
+        "breaker",
+        f"after {BREAKS_AFTER} failures in a row nothing is tried for {span(RESTS_S[0])}, then one message, by which "
+        f"it decides; each failure of that one rests longer: {rests}. A message refused is no such failure",
+    )
+    yield cells("pace", "as fast as it answers, one message at a time; `--per-minute`, `--at-once` (16 at most)")
+    yield cells(
+        "a group",
+        f"{span(endpoint['group_wait_s'].default)} after its first alert (`group_wait_s`), then each "
+        f"{span(endpoint['group_interval_s'].default)} at most (`group_interval_s`); the worst {MAX_GROUPED} in full",
+    )
+    yield cells("of an answer", f"{MAX_ANSWER_BYTES // 1024} KiB are read, the first {KEPT_BYTES:,} bytes kept")
+    yield cells("a topic", f"the broker confirms within {span(CONFIRMED_WITHIN_S)}, or it is tried again")
+    yield ""
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "sigma": sigma_table,
     "settings": settings_table,
     "metrics": metrics_table,
     "reference": reference_table,
+    "delivery": delivery_table,
 }
 
 
