@@ -25,9 +25,10 @@ create or replace macro asked_kinds(window_begin, window_end) as table
     ),
 
     coded as (
+        -- A tenth of a tally is about kinds: told before each code is a row.
         select
             entity_id,
-            unnest(tally) as code
+            unnest(list_filter(tally, lambda code: code >> 40 = 5)) as code
         from tallied
     )
 
@@ -36,5 +37,4 @@ create or replace macro asked_kinds(window_begin, window_end) as table
         request_kind((code >> 32) & 255) as request_kind,
         sum(code & 4294967295)::bigint as requests
     from coded
-    where code >> 40 = 5
     group by entity_id, request_kind;
