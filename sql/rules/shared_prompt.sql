@@ -2,13 +2,17 @@
 with
 member as (
     select
-        sent.*,
-        sent.events / active.events as share
+        kind,
+        thing_id,
+        account_id,
+        events,
+        first_seen,
+        last_seen,
+        events / requests as share
     -- A gateway or a person may say it once by chance; who distils in a tenth of his traffic says it often.
-    from often_said($since, $until, least($min_share, $min_share_passage), 0.5) as sent
-    inner join active_accounts($since, $until) as active on sent.account_id = active.account_id
-    where sent.events >= if(sent.kind = 'fragment', $min_share_passage, $min_share) * active.events
-    qualify count(*) over (partition by sent.kind, sent.thing_id) >= $min_accounts
+    from often_said($since, $until, least($min_share, $min_share_passage), 0.5)
+    where events >= if(kind = 'fragment', $min_share_passage, $min_share) * requests
+    qualify count(*) over (partition by kind, thing_id) >= $min_accounts
 ),
 
 asked as (
@@ -71,28 +75,45 @@ judged as (
     from crowd
 ),
 
+told as (
+    -- What is said of a crowd, once for all that are in it.
+    select
+        kind,
+        thing_id,
+        accounts,
+        log_odds,
+        if(
+            kind = 'fragment',
+            'passage of eight words or more',
+            if(kind = 'template', 'prompt template', 'system prompt')
+        ) as what,
+        format(
+            '{} accounts of {} customers send one {}, {:.0f} times each on average.{}{}',
+            accounts,
+            customers,
+            what,
+            mean_events,
+            if(
+                asking >= 0.1,
+                format(
+                    ' {} of these requests ask for reasoning, grades, rewriting or instructions.',
+                    if(asking >= 0.995, 'All', format('At least {:.0f} %', 100 * asking))
+                ),
+                ''
+            ),
+            crowd_story(young_share, $young_days, base_young, client, payment, email, network)
+        ) as group_reason
+    from judged
+    where 1 / (1 + exp(-log_odds)) >= $min_strength
+),
+
 heard as (
     select
         member.*,
-        judged.accounts,
-        judged.customers,
-        judged.mean_events,
-        judged.young_share,
-        judged.base_young,
-        judged.client,
-        judged.payment,
-        judged.email,
-        judged.network,
-        judged.asking,
-        judged.log_odds,
-        if(
-            member.kind = 'fragment',
-            'passage of eight words or more',
-            if(member.kind = 'template', 'prompt template', 'system prompt')
-        ) as what
+        told.accounts,
+        told.log_odds
     from member
-    inner join judged on member.kind = judged.kind and member.thing_id = judged.thing_id
-    where 1 / (1 + exp(-judged.log_odds)) >= $min_strength
+    inner join told on member.kind = told.kind and member.thing_id = told.thing_id
 ),
 
 carried as (
@@ -148,33 +169,23 @@ spoken as (
 
 select
     'account' as dimension,
-    account_id as entity_id,
-    account_id,
-    kind || ':' || thing_id as group_key,
-    events / (events + 0.1) / (1 + exp(-log_odds)) as strength,
+    spoken.account_id as entity_id,
+    spoken.account_id,
+    spoken.kind || ':' || spoken.thing_id as group_key,
+    spoken.events / (spoken.events + 0.1) / (1 + exp(-spoken.log_odds)) as strength,
     format(
         '{} of its requests {} one {}, which {} accounts send.',
-        if(share = 1, format('All {}', events), format('{} of {}', events, (events / share)::bigint)),
-        if(kind = 'fragment', 'contain', 'use'),
-        what,
-        accounts
-    ) as reason,
-    format(
-        '{} accounts of {} customers send one {}, {:.0f} times each on average.{}{}',
-        accounts,
-        customers,
-        what,
-        mean_events,
         if(
-            asking >= 0.1,
-            format(
-                ' {} of these requests ask for reasoning, grades, rewriting or instructions.',
-                if(asking >= 0.995, 'All', format('At least {:.0f} %', 100 * asking))
-            ),
-            ''
+            spoken.share = 1,
+            format('All {}', spoken.events),
+            format('{} of {}', spoken.events, (spoken.events / spoken.share)::bigint)
         ),
-        crowd_story(young_share, $young_days, base_young, client, payment, email, network)
-    ) as group_reason,
-    first_seen,
-    last_seen
+        if(spoken.kind = 'fragment', 'contain', 'use'),
+        told.what,
+        spoken.accounts
+    ) as reason,
+    told.group_reason,
+    spoken.first_seen,
+    spoken.last_seen
 from spoken
+inner join told on spoken.kind = told.kind and spoken.thing_id = told.thing_id

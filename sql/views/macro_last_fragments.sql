@@ -21,4 +21,6 @@ create or replace macro last_fragments(window_begin, window_end) as table
     from link_rows(window_begin, window_end) as said
     inner join full_hour on said.source_id = full_hour.source_id and said.hour = full_hour.hour
     where said.target_kind = 'fragment'
-    group by said.source_id, said.hour;
+    group by said.source_id, said.hour
+    -- More rows than fragments, as several deltas bring the same ones.
+    having last_kept is not null;

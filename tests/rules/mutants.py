@@ -9,17 +9,17 @@ from typing import Final
 MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "shared_prompt": {
         "any share of an account's requests will do": (
-            "$min_share_passage, $min_share) * active.events",
-            "$min_share_passage, 0 * $min_share) * active.events",
+            "$min_share_passage, $min_share) * requests",
+            "$min_share_passage, 0 * $min_share) * requests",
         ),
         "only who says nothing else counts": (
-            "if(sent.kind = 'fragment', $min_share_passage,",
-            "if(sent.kind = 'fragment', 20 * $min_share_passage,",
+            "if(kind = 'fragment', $min_share_passage,",
+            "if(kind = 'fragment', 20 * $min_share_passage,",
         ),
-        "one request in passing counts": ("$min_share_passage), 0.5) as sent", "$min_share_passage), 0) as sent"),
+        "one request in passing counts": ("$min_share_passage), 0.5)", "$min_share_passage), 0)"),
         "what is asked for does not matter": ("$asking * asking,", "0 * $asking * asking,"),
         "what a launch explains is not limited": ("            $explained,\n", "            $explained + 100,\n"),
-        "a handful of requests counts like many": ("events / (events + 0.1) / (1", "1.2 / (1"),
+        "a handful of requests counts like many": ("spoken.events / (spoken.events + 0.1) / (1", "1.2 / (1"),
         "who quotes what a pool quotes is of it": (
             "$carried * any_value(said.accounts)",
             "9 * $carried * any_value(said.accounts)",

@@ -13,7 +13,9 @@ from pipeline.testing import Bench
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
 WINDOW = (BEGIN, BEGIN + timedelta(hours=4))
 SAID = f"from account_texts('{WINDOW[0]}', '{WINDOW[1]}')"
-TOTALS = "select source_id, sum(events) as requests from link_delta where target_kind = 'model' group by source_id"
+TOTALS = (
+    "select source_id, sum(events)::bigint as requests from link_delta where target_kind = 'model' group by source_id"
+)
 SHARES = ((0.04, 0.5), (0.3, 0.3), (0.8, 0.5), (0.04, 0.01))
 
 
@@ -56,7 +58,7 @@ def test_often_said_is_what_filtering_gives(seed: int) -> None:
         everything = tx.execute(f"select count(*) {SAID}").fetchall()[0][0]
         for share, once in SHARES:
             wanted = tx.execute(
-                f"select kind, thing_id, account_id, events, said.first_seen, said.last_seen {SAID} as said "
+                f"select kind, thing_id, account_id, events, said.first_seen, said.last_seen, requests {SAID} as said "
                 f"inner join ({TOTALS}) as total on account_id = source_id "
                 f"where events >= {share} * requests and (events > 1 or events >= {once} * requests) order by all"
             ).pl()
