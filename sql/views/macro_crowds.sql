@@ -37,10 +37,12 @@ create or replace macro crowds(members, window_begin, window_end, young_days, ow
         inner join known_account on told.account_id = known_account.account_id
     ),
 
-    crowd as (
+    -- Numbered, and so kept: computed twice, the numbers of the two could differ.
+    crowd as materialized (
         select
             kind,
             thing_id,
+            row_number() over () as number,
             count(*) as accounts,
             count(*) filter (where speaks) as customers,
             avg(events) filter (where speaks) as mean_events,
@@ -77,82 +79,96 @@ create or replace macro crowds(members, window_begin, window_end, young_days, ow
         where email_domain is not null
     ),
 
-    trait_holder as (
+    -- Numbered too.
+    trait_holder as materialized (
         select
             trait_kind,
             trait_id,
+            row_number() over () as number,
             count(*) as accounts
         from crowd_trait
         group by trait_kind, trait_id
         having count(*) >= 3
     ),
 
-    own as (
+    held as (
+        -- Who has what in which crowd: many rows, of which few count. Things and crowds are numbers here.
         select
-            crowd_member.kind,
-            crowd_member.thing_id,
-            crowd_trait.trait_kind,
-            crowd_trait.trait_id,
-            if(
-                crowd_trait.trait_kind = 'network', network_place(crowd_trait.trait_id), crowd_trait.trait_id
-            ) as place,
-            count(*) as in_crowd,
-            list(
-                struct_pack(account_id := crowd_member.account_id, customer := crowd_member.customer)
-            ) as held_by
+            crowd.number as crowd,
+            shared.trait,
+            crowd_member.account_id,
+            crowd_member.customer
         from crowd_member
         inner join crowd on crowd_member.kind = crowd.kind and crowd_member.thing_id = crowd.thing_id
-        inner join crowd_trait on crowd_member.account_id = crowd_trait.account_id
-        inner join trait_holder
-            on crowd_trait.trait_kind = trait_holder.trait_kind and crowd_trait.trait_id = trait_holder.trait_id
+        inner join (
+            select
+                crowd_trait.account_id,
+                trait_holder.number as trait
+            from crowd_trait
+            inner join trait_holder
+                on crowd_trait.trait_kind = trait_holder.trait_kind and crowd_trait.trait_id = trait_holder.trait_id
+        ) as shared on crowd_member.account_id = shared.account_id
         where crowd_member.speaks
-        group by crowd_member.kind, crowd_member.thing_id, crowd_trait.trait_kind, crowd_trait.trait_id
-        having count(*) >= 3 and count(*) >= own_share * any_value(trait_holder.accounts)
+    ),
+
+    own as (
+        select
+            in_crowd.crowd,
+            in_crowd.trait,
+            in_crowd.accounts,
+            trait_holder.trait_kind,
+            if(
+                trait_holder.trait_kind = 'network', network_place(trait_holder.trait_id), trait_holder.trait_id
+            ) as place
+        from (
+            select
+                crowd,
+                trait,
+                count(*) as accounts
+            from held
+            group by crowd, trait
+            having count(*) >= 3
+        ) as in_crowd
+        inner join trait_holder on in_crowd.trait = trait_holder.number
+        where in_crowd.accounts >= own_share * trait_holder.accounts
     ),
 
     told_apart as (
         select
-            *,
+            crowd,
+            trait,
+            trait_kind,
             place = first_value(place) over (
-                partition by kind, thing_id, trait_kind
+                partition by crowd, trait_kind
                 order by in_place desc, place asc
             ) as largest
         from (
             select
                 *,
-                sum(in_crowd) over (partition by kind, thing_id, trait_kind, place) as in_place
+                sum(accounts) over (partition by crowd, trait_kind, place) as in_place
             from own
         ) as by_place
     ),
 
     alike as (
         select
-            kind,
-            thing_id,
-            count(distinct account_id) filter (where trait_kind = 'client') as client,
-            count(distinct account_id) filter (where trait_kind = 'network' and not largest) as network,
-            count(distinct account_id) filter (where trait_kind = 'payment' and not largest) as payment,
-            count(distinct account_id) filter (where trait_kind = 'email domain' and not largest) as email,
-            list(distinct customer) filter (where trait_kind = 'client' or not largest) as bound
-        from (
-            select
-                kind,
-                thing_id,
-                trait_kind,
-                largest,
-                struct_extract(holder, 'account_id') as account_id,
-                struct_extract(holder, 'customer') as customer
-            from (
-                select
-                    kind,
-                    thing_id,
-                    trait_kind,
-                    largest,
-                    unnest(held_by) as holder
-                from told_apart
-            ) as holders
-        ) as held
-        group by kind, thing_id
+            told_apart.crowd,
+            count(distinct held.account_id) filter (where told_apart.trait_kind = 'client') as client,
+            count(distinct held.account_id) filter (
+                where told_apart.trait_kind = 'network' and not told_apart.largest
+            ) as network,
+            count(distinct held.account_id) filter (
+                where told_apart.trait_kind = 'payment' and not told_apart.largest
+            ) as payment,
+            count(distinct held.account_id) filter (
+                where told_apart.trait_kind = 'email domain' and not told_apart.largest
+            ) as email,
+            list(distinct held.customer) filter (
+                where told_apart.trait_kind = 'client' or not told_apart.largest
+            ) as bound
+        from told_apart
+        inner join held on told_apart.crowd = held.crowd and told_apart.trait = held.trait
+        group by told_apart.crowd
     )
 
     select
@@ -176,4 +192,4 @@ create or replace macro crowds(members, window_begin, window_end, young_days, ow
         coalesce(alike.bound, []) as bound
     from crowd
     cross join everyone
-    left join alike on crowd.kind = alike.kind and crowd.thing_id = alike.thing_id;
+    left join alike on crowd.number = alike.crowd;

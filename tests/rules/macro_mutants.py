@@ -69,26 +69,26 @@ MACROS: Final[Mapping[str, tuple[str, str, str, tuple[str, ...]]]] = {
     ),
     "one school is several places": (
         "macro_crowds",
-        "'network' and not largest",
+        "'network' and not told_apart.largest",
         "'network'",
         ("shared_prompt",),
     ),
     "a campus is as many places as it has networks": (
         "macro_crowds",
-        "network_place(crowd_trait.trait_id)",
-        "crowd_trait.trait_id",
+        "network_place(trait_holder.trait_id)",
+        "trait_holder.trait_id",
         ("shared_prompt",),
     ),
     "one mail domain is several places": (
         "macro_crowds",
-        "'email domain' and not largest",
+        "'email domain' and not told_apart.largest",
         "'email domain'",
         ("shared_prompt",),
     ),
     "what others have too is the crowd's own": (
         "macro_crowds",
-        "and count(*) >= own_share * any_value(trait_holder.accounts)",
-        "and own_share > 0",
+        "in_crowd.accounts >= own_share * trait_holder.accounts",
+        "own_share > 0",
         ("shared_prompt",),
     ),
 }
