@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-# What is taken out: (text of the SQL, what stands there instead). Each text stands there exactly once.
-MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+# What is taken out: (text of the SQL, what stands there instead). Each text stands there exactly once,
+# or as often as told: what is decided last may also keep most out of what takes long before that.
+MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str] | tuple[str, str, int]]]] = {
     "shared_prompt": {
         "any share of an account's requests will do": (
             "$min_share_passage, $min_share) * requests",
