@@ -37,6 +37,7 @@ _TABLE_FUNCTIONS: Final = frozenset(
         "generate_series",
         "active_accounts",
         "account_hours",
+        "account_rows",
         "account_texts",
         "account_distributions",
         "corpus_sightings",

@@ -119,6 +119,28 @@ def test_distances_agree_with_the_workers(store: Store) -> None:
         assert apart == pytest.approx(distance / error, abs=1e-6)
 
 
+def test_what_is_of_one_set_alone_may_come_once_a_set(store: Store) -> None:
+    product = "list_dot_product({0}.prompt_sum::double[], {1}.prompt_sum::double[])".format
+    aa, ab, bb = product("a", "a"), product("a", "b"), product("b", "b")
+    found = rows(
+        store,
+        f"""
+        select
+            1 - distribution_within({aa}, a.events) - distribution_spread(a.prompt_sum, a.events),
+            distribution_errors_apart({aa}, a.events, {bb}, b.events, {ab}),
+            distribution_errors_between(
+                distribution_within({aa}, a.events), a.events, distribution_within({bb}, b.events), b.events, {ab}
+            )
+        from prompt_distributions as a, prompt_distributions as b
+        where a.account_id < b.account_id
+        """,
+    )
+    assert len(found) == 36
+    for off, whole, parts in found:
+        assert off == pytest.approx(0, abs=1e-9)
+        assert parts == pytest.approx(whole, rel=1e-9)
+
+
 def test_a_part_of_a_set_is_held_against_the_rest_by_products_alone(store: Store) -> None:
     found = rows(
         store,

@@ -1,0 +1,47 @@
+-- What accounts did between two moments, by whole hours, as it is stored: from account_rows(begin, end). Several rows
+-- may be about one account and hour, and add up; account_hours adds them up, at a cost. Columns: those of
+-- account_hours.
+create or replace macro account_rows(window_begin, window_end) as table
+    select
+        entity_id as account_id,
+        window_start,
+        events,
+        refused,
+        input_tokens,
+        output_tokens,
+        single_turn,
+        tool_events,
+        sampled_n,
+        logprobs,
+        seeded,
+        capped,
+        prompt_sketch,
+        first_seen,
+        last_seen
+    from hour
+    where
+        window_start >= date_trunc('hour', window_begin::timestamptz)
+        and window_start < window_end::timestamptz
+        and kind = 'account'
+    union all
+    select
+        entity_id as account_id,
+        time_bucket(interval '1 hour', pane, timestamptz '1970-01-01 00:00:00+00') as window_start,
+        events,
+        refused,
+        input_tokens,
+        output_tokens,
+        single_turn,
+        tool_events,
+        sampled_n,
+        logprobs,
+        seeded,
+        capped,
+        prompt_sketch,
+        first_seen,
+        last_seen
+    from pane_delta
+    where
+        pane >= date_trunc('hour', window_begin::timestamptz)
+        and pane < date_trunc('hour', window_end::timestamptz - interval 1 microsecond) + interval 1 hour
+        and kind = 'account';
