@@ -4,12 +4,11 @@ by_hour as (
     select
         account_id,
         window_start,
-        events,
-        first_seen,
-        last_seen,
-        date_diff('hour', lag(window_start) over (partition by account_id order by window_start), window_start)
-        - 1 as idle
-    from account_hours($since, $until)
+        sum(events)::bigint as events,
+        min(first_seen) as first_seen,
+        max(last_seen) as last_seen
+    from account_rows($since, $until)
+    group by account_id, window_start
 ),
 
 seen as (
@@ -17,7 +16,6 @@ seen as (
     select
         account_id,
         date_diff('hour', min(window_start), max(window_start)) - 1 as hours,
-        max(idle) as longest_idle,
         sum(events)::bigint as events,
         (sum(events) - arg_min(events, window_start) - arg_max(events, window_start))::double as inner_events,
         sum(events::double * events)
@@ -67,17 +65,42 @@ placed as (
         )
 ),
 
-candidate as (
+even as (
     select
         lasting.*,
         placed.* exclude (kind, entity_id, value, far_chance, usual),
         rarity(placed.chance, $noticed, $rare) as rarity
     from placed
     inner join lasting on placed.entity_id = lasting.account_id
-    where
-        lasting.longest_idle <= $max_idle_hours
-        and lasting.unevenness <= $max_unevenness
-        and lasting.per_hour >= $min_per_hour
+    where lasting.unevenness <= $max_unevenness and lasting.per_hour >= $min_per_hour
+),
+
+idle as (
+    select
+        account_id,
+        max(hours) as longest_idle
+    from (
+        select
+            by_hour.account_id,
+            date_diff(
+                'hour',
+                lag(by_hour.window_start) over (partition by by_hour.account_id order by by_hour.window_start),
+                by_hour.window_start
+            )
+            - 1 as hours
+        from by_hour
+        inner join even on by_hour.account_id = even.account_id
+    ) as between_hours
+    group by account_id
+),
+
+candidate as (
+    select
+        even.*,
+        idle.longest_idle
+    from even
+    inner join idle on even.account_id = idle.account_id
+    where idle.longest_idle <= $max_idle_hours
 ),
 
 asked as (
@@ -86,7 +109,7 @@ asked as (
         candidate.account_id,
         sketch_distinct(sketch_merge(flatten(list(prints.prompt_sketch)))) as prompts
     from candidate
-    inner join account_hours($since, $until) as prints on candidate.account_id = prints.account_id
+    inner join account_rows($since, $until) as prints on candidate.account_id = prints.account_id
     group by candidate.account_id
 )
 

@@ -201,7 +201,7 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str] | tuple[str, str, int]]
         ),
     },
     "never_idle": {
-        "a pause does not matter": ("lasting.longest_idle <= $max_idle_hours", "$max_idle_hours >= 0"),
+        "a pause does not matter": ("idle.longest_idle <= $max_idle_hours", "$max_idle_hours >= 0"),
         "day and night may differ": ("lasting.unevenness <= $max_unevenness", "$max_unevenness > 0"),
         "what peers do does not matter": (
             "rarity(placed.chance, $noticed, $rare)",
