@@ -20,25 +20,20 @@ manner as (
         sum(tool_events) / sum(events) as tools,
         min(first_seen) as first_seen,
         max(last_seen) as last_seen
-    from account_hours($since, $until)
+    from account_rows($since, $until)
     group by account_id
 ),
 
-asker as (
+asking as (
     select
         said.account_id,
         said.events::double as events,
-        said.prompt_sum,
         said.prompt_sum::double[] as vector,
         list_dot_product(said.prompt_sum::double[], said.prompt_sum::double[]) as product,
         active.young,
         active.customer,
-        active.payment_hash,
-        active.email_domain,
         manner.single,
-        manner.tools,
-        manner.first_seen,
-        manner.last_seen
+        manner.tools
     from account_distributions($since, $until) as said
     inner join active on said.account_id = active.account_id
     inner join manner on said.account_id = manner.account_id
@@ -52,10 +47,19 @@ total as (
         events
     from (
         select
-            distribution_sum(prompt_sum)::double[] as vector,
+            distribution_sum(vector)::double[] as vector,
             sum(events) as events
-        from asker
+        from asking
     ) as added
+),
+
+asker as (
+    select
+        asking.*,
+        distribution_within(asking.product, asking.events) as within,
+        list_dot_product(asking.vector, total.vector) as with_total
+    from asking
+    cross join total
 ),
 
 thing as (
@@ -95,14 +99,20 @@ rare as (
         and count(*) <= $max_population_share * (select everyone.accounts from everyone)
 ),
 
-held as (
-    select
-        rare.kind,
-        rare.thing_id,
-        asker.*
+few as materialized (
+    -- Before vectors are joined, which take longer to carry than anything else.
+    select thing.*
     from rare
     inner join thing on rare.kind = thing.kind and rare.thing_id = thing.thing_id
-    inner join asker on thing.account_id = asker.account_id
+),
+
+held as (
+    select
+        few.kind,
+        few.thing_id,
+        asker.*
+    from few
+    inner join asker on few.account_id = asker.account_id
 ),
 
 added as (
@@ -110,12 +120,12 @@ added as (
     select
         kind,
         thing_id,
-        distribution_sum(prompt_sum)::double[] as vector,
+        distribution_sum(vector)::double[] as vector,
         sum(events) as events,
+        sum(with_total) as with_total,
         median(events) as usual_events,
         median(single) as usual_single,
-        median(tools) as usual_tools,
-        count(*) as holders
+        median(tools) as usual_tools
     from held
     group by kind, thing_id
     having count(distinct customer) >= $min_holders
@@ -125,8 +135,6 @@ candidate as (
     select
         added.*,
         list_dot_product(added.vector, added.vector) as product,
-        list_dot_product(added.vector, total.vector) as with_total,
-        total.vector as total_vector,
         total.product as total_product,
         total.events as total_events
     from added
@@ -138,7 +146,8 @@ source as (
     -- Things whose holders ask as if from one source, which is not what others ask.
     select
         kind,
-        thing_id
+        thing_id,
+        row_number() over (order by count(*) desc, kind asc, thing_id asc) as number
     from (
         select
             kind,
@@ -153,45 +162,65 @@ source as (
             ) as from_others
         from (
             select
-                candidate.* exclude (vector, total_vector),
+                candidate.* exclude (vector),
                 held.product as own_product,
                 held.events as own_events,
-                list_dot_product(held.vector, candidate.vector) as with_source,
-                list_dot_product(held.vector, candidate.total_vector) as own_with_total
+                held.with_total as own_with_total,
+                list_dot_product(held.vector, candidate.vector) as with_source
             from candidate
             inner join held on candidate.kind = held.kind and candidate.thing_id = held.thing_id
         ) as products
     ) as distances
     group by kind, thing_id
     having median(from_others_of_it) <= $alike / 2 and median(from_others - from_others_of_it) >= $apart
-    qualify row_number() over (order by count(*) desc, kind asc, thing_id asc) <= $max_sources
+    qualify number <= $max_sources
 ),
 
 measured as (
     select
-        candidate.kind,
-        candidate.thing_id,
+        source.number,
         candidate.product as source_product,
         candidate.events as source_events,
+        distribution_within(candidate.product, candidate.events) as source_within,
         candidate.total_product - 2 * candidate.with_total + candidate.product as others_product,
         candidate.total_events - candidate.events as others_events,
-        asker.* exclude (prompt_sum, vector),
+        asker.* exclude (vector, customer, single, tools, sources),
         list_dot_product(asker.vector, candidate.vector) as with_source,
-        list_dot_product(asker.vector, candidate.total_vector) as with_all
+        coalesce(list_contains(asker.sources, source.number), false) as holds
     from source
     inner join candidate on source.kind = candidate.kind and source.thing_id = candidate.thing_id
     -- Who asks as the holders do: about as many, with or without tools, in conversations or not.
-    inner join asker
+    inner join (
+        select
+            asker.*,
+            holder.sources
+        from asker
+        left join (
+            select
+                held.account_id,
+                list(source.number) as sources
+            from held
+            inner join source on held.kind = source.kind and held.thing_id = source.thing_id
+            group by held.account_id
+        ) as holder on asker.account_id = holder.account_id
+        -- A dozen prompts may come near a source by chance: of who has nothing else in common more have to say so.
+        where asker.events >= $min_prompts_alone or holder.sources is not null
+    ) as asker
         on
             asker.events between candidate.usual_events / $volumes and candidate.usual_events * $volumes
             and abs(asker.single - candidate.usual_single) <= 0.25
             and abs(asker.tools - candidate.usual_tools) <= 0.25
+    where holds or asker.events >= $min_prompts_alone
 ),
 
 near as (
     -- How far each is from the source and from what all others ask, itself taken out; in standard errors.
     select
-        * exclude (with_others),
+        number,
+        account_id,
+        events,
+        young,
+        holds,
         if(
             holds,
             distribution_errors_apart(
@@ -201,45 +230,33 @@ near as (
                 source_events - events,
                 with_source - product
             ),
-            distribution_errors_apart(product, events, source_product, source_events, with_source)
+            distribution_errors_between(within, events, source_within, source_events, with_source)
         ) as from_source,
-        if(
-            holds,
-            distribution_errors_apart(product, events, others_product, others_events, with_others),
-            distribution_errors_apart(
-                product,
-                events,
-                others_product - 2 * with_others + product,
-                others_events - events,
-                with_others - product
-            )
-        ) as from_others
+        -- Of most the first says enough.
+        case
+            when holds and from_source <= $alike
+                then distribution_errors_apart(product, events, others_product, others_events, with_others)
+            when from_source <= $alike
+                then distribution_errors_apart(
+                    product,
+                    events,
+                    others_product - 2 * with_others + product,
+                    others_events - events,
+                    with_others - product
+                )
+        end as from_others
     from (
         select
-            measured.*,
-            measured.with_all - measured.with_source as with_others,
-            holder.account_id is not null as holds
+            *,
+            with_total - with_source as with_others
         from measured
-        left join (
-            select
-                kind,
-                thing_id,
-                account_id
-            from held
-        ) as holder
-            on
-                measured.kind = holder.kind
-                and measured.thing_id = holder.thing_id
-                and measured.account_id = holder.account_id
     ) as products
 ),
 
 told_apart as (
-    -- A dozen prompts may come near a source by chance; of who has nothing else in common more have to say so.
     select
         *,
-        from_source <= $alike
-        and (holds or (events >= $min_prompts_alone and from_others - from_source >= $apart)) as of_source
+        from_source <= $alike and (holds or from_others - from_source >= $apart) as of_source
     from near
 ),
 
@@ -247,21 +264,26 @@ unbound as (
     -- Those who have nothing of what the source was found by and ask as its holders do, by age; and how many of them
     -- ask the same.
     select
-        kind,
-        thing_id,
+        number,
         count(*) filter (where young) as young,
         count(*) filter (where young and of_source) as young_of_source,
         count(*) filter (where not young) as old,
         count(*) filter (where not young and of_source) as old_of_source
     from told_apart
-    where not holds and events >= $min_prompts_alone
-    group by kind, thing_id
+    where not holds
+    group by number
 ),
 
 member as (
-    select *
+    select
+        source.kind,
+        source.thing_id,
+        told_apart.*,
+        active.customer
     from told_apart
-    where of_source
+    inner join source on told_apart.number = source.number
+    inner join active on told_apart.account_id = active.account_id
+    where told_apart.of_source
 ),
 
 crowd as (
@@ -333,7 +355,8 @@ recruited as (
                 if(is_young, unbound.old, unbound.young) as other,
                 if(is_young, unbound.old_of_source, unbound.young_of_source) as other_of_source
             from judged
-            inner join unbound on judged.kind = unbound.kind and judged.thing_id = unbound.thing_id
+            inner join source on judged.kind = source.kind and judged.thing_id = source.thing_id
+            inner join unbound on source.number = unbound.number
             where judged.young_share >= 1 - $other_age or judged.young_share <= $other_age
         ) as by_age
         where own_of_source > 0 and other >= $min_unlike
@@ -421,8 +444,8 @@ spoken as (
 
 select
     'account' as dimension,
-    account_id as entity_id,
-    account_id,
+    spoken.account_id as entity_id,
+    spoken.account_id,
     'source:' || kind || ' ' || thing_id as group_key,
     weight / (1 + exp(-log_odds)) as strength,
     format(
@@ -441,6 +464,7 @@ select
         mean_events,
         crowd_story(young_share, $young_days, base_young, client, payment, email, network)
     ) as group_reason,
-    first_seen,
-    last_seen
+    manner.first_seen,
+    manner.last_seen
 from spoken
+inner join manner on spoken.account_id = manner.account_id

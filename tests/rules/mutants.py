@@ -76,12 +76,14 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str] | tuple[str, str, int]]
             "                        2000, 0.1 *",
         ),
         "of who has nothing else a dozen will do": (
-            "(events >= $min_prompts_alone and",
-            "(events >= 0 * $min_prompts_alone and",
+            "asker.events >= $min_prompts_alone",
+            "asker.events >= 0 * $min_prompts_alone",
+            2,
         ),
         "whatever one asks one is of the crowd": (
-            "        from_source <= $alike\n",
-            "        from_source <= 100 * $alike\n",
+            "from_source <= $alike",
+            "from_source <= 100 * $alike",
+            3,
         ),
         "any volume is the crowd's": (
             "between candidate.usual_events / $volumes and candidate.usual_events * $volumes",
