@@ -1,40 +1,44 @@
 -- Who tried variants, most of them refused, until one was answered, and then sent that one in quantity?
 with
-account_hour as (
-    select
-        account_id,
-        window_start as hour,
-        events,
-        refused
-    from account_hours($since, $until)
-),
-
 needed as (
     -- The share of what it tried that was refused of who tried variants: far more than of anybody.
     select greatest($min_refused_share, $times_usual * sum(refused) / sum(events)) as refused_share
-    from account_hour
+    from account_rows($since, $until)
 ),
 
 refused_account as (
     select distinct account_id
-    from account_hour
+    from account_rows($since, $until)
     where refused > 0
+),
+
+account_hour as (
+    select
+        rows_of.account_id,
+        rows_of.window_start as hour,
+        sum(rows_of.events)::bigint as events,
+        sum(rows_of.refused)::bigint as refused
+    from account_rows($since, $until) as rows_of
+    inner join refused_account on rows_of.account_id = refused_account.account_id
+    group by rows_of.account_id, rows_of.window_start
+),
+
+by_hour as (
+    select
+        *,
+        sum(events) over upto as events_upto,
+        sum(refused) over upto as refused_upto,
+        sum(events) over (partition by account_id) as events_of_all
+    from account_hour
+    window upto as (partition by account_id order by hour)
 ),
 
 candidate as (
     -- Who had been refused so large a part by some hour: few accounts, where anybody is refused now and then.
-    select distinct account_id
-    from (
-        select
-            account_hour.account_id,
-            sum(account_hour.events) over upto as events,
-            sum(account_hour.refused) over upto as refused
-        from account_hour
-        inner join refused_account on account_hour.account_id = refused_account.account_id
-        window upto as (partition by account_hour.account_id order by account_hour.hour)
-    ) as by_hour
+    select distinct by_hour.account_id
+    from by_hour
     cross join needed
-    where refused >= needed.refused_share * events
+    where by_hour.refused_upto >= needed.refused_share * by_hour.events_upto
 ),
 
 said as (
@@ -56,13 +60,40 @@ said as (
     group by rows_of.source_id, rows_of.target_kind, rows_of.target_id, rows_of.hour
 ),
 
+hopeful as (
+    -- Whose thing may pass, whatever hour it is frozen in: from the next hour with it on the account sent enough of it,
+    -- and was refused before. Few things are left to be counted over everybody.
+    select
+        kind,
+        thing_id,
+        account_id,
+        max(from_here) as scaled
+    from (
+        select
+            said.kind,
+            said.thing_id,
+            said.account_id,
+            by_hour.events_of_all - by_hour.events_upto + by_hour.events as all_from_here,
+            by_hour.refused_upto - by_hour.refused as refused_before,
+            -- By a number, which is quicker: should two have the same, a little more is looked at.
+            sum(said.events) over (
+                partition by hash(said.kind, said.thing_id, said.account_id)
+                order by said.hour desc
+            ) as from_here
+        from said
+        left join by_hour on said.account_id = by_hour.account_id and said.hour = by_hour.hour
+    ) as onward
+    where coalesce(from_here >= $min_share * all_from_here and refused_before > 0, true)
+    group by kind, thing_id, account_id
+),
+
 scaled as (
     select
         kind,
         thing_id
-    from said
+    from hopeful
     group by kind, thing_id
-    having sum(events) >= $min_scaled
+    having sum(scaled) >= $min_scaled
 ),
 
 by_anybody as (
@@ -112,6 +143,11 @@ own as (
         min(said.first_seen) as first_seen,
         max(said.last_seen) as last_seen
     from said
+    inner join hopeful
+        on
+            said.kind = hopeful.kind
+            and said.thing_id = hopeful.thing_id
+            and said.account_id = hopeful.account_id
     inner join frozen on said.kind = frozen.kind and said.thing_id = frozen.thing_id
     group by said.kind, said.thing_id, said.account_id
 ),
