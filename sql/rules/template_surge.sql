@@ -44,20 +44,32 @@ surging as (
         <= $since::timestamptz + to_hours($before_hours::integer) - to_hours($min_history_hours::integer)
 ),
 
+said as (
+    select
+        rows_of.target_id as template_id,
+        rows_of.source_id as account_id,
+        sum(rows_of.events) as events,
+        min(rows_of.first_seen) as first_seen,
+        max(rows_of.last_seen) as last_seen
+    from link_rows($since::timestamptz + to_hours($before_hours::integer), $until) as rows_of
+    inner join surging on rows_of.target_id = surging.template_id
+    where rows_of.target_kind = 'template'
+    group by rows_of.target_id, rows_of.source_id
+),
+
 sent as (
     select
-        said.thing_id as template_id,
+        said.template_id,
         active.account_id,
         active.customer,
         said.events,
         active.events as of_events,
         said.first_seen,
         said.last_seen
-    from account_texts($since::timestamptz + to_hours($before_hours::integer), $until) as said
-    inner join surging on said.thing_id = surging.template_id
+    from said
     inner join active_accounts($since::timestamptz + to_hours($before_hours::integer), $until) as active
         on said.account_id = active.account_id
-    where said.kind = 'template' and said.events >= $min_own * active.events
+    where said.events >= $min_own * active.events
 ),
 
 crowd as (
