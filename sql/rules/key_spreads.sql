@@ -6,7 +6,6 @@ used as (
         target_kind,
         target_id,
         hour,
-        events,
         first_seen,
         last_seen
     from links
@@ -17,6 +16,20 @@ used as (
         and target_kind in ('network', 'client')
 ),
 
+busy as (
+    -- Few keys have so many places in one hour, new or not: only these are looked at.
+    select distinct api_key_id
+    from (
+        select api_key_id
+        from used
+        where hour >= $since::timestamptz + to_hours($before_hours::integer)
+        group by api_key_id, hour
+        having
+            count(*) filter (where target_kind = 'network') >= $min_networks
+            and count(*) filter (where target_kind = 'client') >= $min_clients
+    ) as by_hour
+),
+
 thing as (
     select
         api_key_id,
@@ -24,6 +37,7 @@ thing as (
         target_id,
         min(hour) as begun
     from used
+    where api_key_id in (select busy.api_key_id from busy)
     group by api_key_id, target_kind, target_id
 ),
 
@@ -65,7 +79,9 @@ before as (
         count(distinct target_id) filter (where target_kind = 'network') as networks,
         count(distinct target_id) filter (where target_kind = 'client') as clients
     from used
-    where hour < $since::timestamptz + to_hours($before_hours::integer)
+    where
+        hour < $since::timestamptz + to_hours($before_hours::integer)
+        and api_key_id in (select busy.api_key_id from busy)
     group by api_key_id
 ),
 

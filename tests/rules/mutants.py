@@ -283,8 +283,8 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str] | tuple[str, str, int]]
         "it may name by itself": ("$cap * (1 - exp(-told_apart))", "1.15 * $cap * (1 - exp(-told_apart))"),
     },
     "key_spreads": {
-        "one client is as telling as many": ("and clients >= $min_clients", "and clients >= 0 * $min_clients"),
-        "one network is as telling as many": ("networks >= $min_networks and", "networks >= 0 * $min_networks and"),
+        "one client is as telling as many": (">= $min_clients", ">= 0 * $min_clients", 2),
+        "one network is as telling as many": (">= $min_networks", ">= 0 * $min_networks", 2),
         "what it always did counts too": ("min(hour) as begun", "max(hour) as begun"),
         "a new key has spread": ("before.hours >= $min_hours", "before.hours >= 0 * $min_hours"),
         "a few more than before are enough": (
