@@ -333,6 +333,29 @@ judged as (
     from crowd
 ),
 
+called as (
+    -- A pool's client, payments and mail domains lead to nearly the same accounts: one crowd, under one name.
+    select
+        both_of.kind,
+        both_of.thing_id,
+        arg_min(other.kind || ' ' || other.thing_id, { 'kind': other.kind, 'id': other.thing_id }) as name
+    from (
+        select
+            one.kind,
+            one.thing_id,
+            another.kind as other_kind,
+            another.thing_id as other_id,
+            count(*) as accounts
+        from member as one
+        inner join member as another on one.account_id = another.account_id
+        group by one.kind, one.thing_id, another.kind, another.thing_id
+    ) as both_of
+    inner join judged as this on both_of.kind = this.kind and both_of.thing_id = this.thing_id
+    inner join judged as other on both_of.other_kind = other.kind and both_of.other_id = other.thing_id
+    where both_of.accounts > 0.5 * greatest(this.accounts, other.accounts)
+    group by both_of.kind, both_of.thing_id
+),
+
 recruited as (
     -- What share of a crowd's recruits are of it. In a crowd of one age those of the other ask the same by chance; as
     -- large a share of its own age would.
@@ -446,7 +469,7 @@ select
     'account' as dimension,
     spoken.account_id as entity_id,
     spoken.account_id,
-    'source:' || kind || ' ' || thing_id as group_key,
+    'source:' || called.name as group_key,
     weight / (1 + exp(-log_odds)) as strength,
     format(
         'Its {:.0f} prompts are {:.1f} standard errors of chance away from those of {} other accounts, as if all came '
@@ -468,3 +491,4 @@ select
     manner.last_seen
 from spoken
 inner join manner on spoken.account_id = manner.account_id
+inner join called on spoken.kind = called.kind and spoken.thing_id = called.thing_id
