@@ -1,4 +1,4 @@
-"""What is held back, and what of it goes on its way now: silences, inhibition, mute hours, groups, reminders.
+"""What is held back, and what of it goes on its way now: silences, inhibition, mute hours, groups.
 
 Every message is written as held. ``release`` looks at all that is held, in each turn of the writer and in its
 transaction: what nothing holds becomes pending. So a silence that ends, a campaign that is over or the morning after
@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-import polars as pl
 
 from pipeline.alerts.changes import message_id
 from pipeline.alerts.silences import Traits, silenced_by, silences_now
-from pipeline.alerts.tables import OUTBOX, gone_endpoints
+from pipeline.alerts.tables import gone_endpoints, insert_messages, message_row
 from pipeline.delivery.bodies import AlertBody, EventType, group_body, native, read_native
 from pipeline.delivery.endpoints import Endpoint, Endpoints
 from pipeline.delivery.mute import muted
@@ -113,57 +112,6 @@ def release(tx: WriteTx, now: datetime, endpoints: Endpoints) -> int:
         marks |= _send_group(tx, name, endpoints.by_name[name], group, of, now)
     _write(tx, marks, now)
     return sum(mark.state == "pending" for mark in marks.values())
-
-
-def remind(tx: WriteTx, now: datetime, endpoints: Endpoints) -> int:
-    """Write a reminder, held, of each alert that fires and that nobody took on, for endpoints that want them.
-
-    It is due ``repeat_every`` after the endpoint last took something about the alert, whenever that was written. What
-    is still under way is waited for. What was given up counts for nothing, except that a reminder is not written again
-    sooner than after one that was taken.
-    """
-    written = 0
-    for name, endpoint in endpoints.by_name.items():
-        if endpoint.repeat_every_s is None:
-            continue
-        rows = tx.execute(
-            """
-            with word as (
-                select
-                    outbox.alert_id,
-                    outbox.seq,
-                    outbox.created_at,
-                    outbox.type,
-                    outbox.body,
-                    -- What is told in a group has come as far as the group's message.
-                    coalesce(whole.state, outbox.state) as state,
-                    coalesce(whole.delivered_at, outbox.delivered_at) as delivered_at
-                from outbox
-                inner join alerts on outbox.alert_id = alerts.alert_id
-                left join outbox as whole
-                    on outbox.told_in = whole.message_id and outbox.endpoint = whole.endpoint
-                where outbox.endpoint = $endpoint and alerts.state = 'firing'
-            )
-
-            select
-                alert_id,
-                max(seq),
-                arg_max(body, (seq, created_at)),
-                count(*)
-            from word
-            group by alert_id
-            having
-                bool_and(state not in ('held', 'pending'))
-                and max(delivered_at) <= $before
-                and coalesce(max(created_at) filter (where type = 'alert.repeated') <= $before, true)
-            order by alert_id
-            """,
-            {"endpoint": name, "before": now - timedelta(seconds=endpoint.repeat_every_s)},
-        ).fetchall()
-        if rows:
-            _insert(tx, [_reminder(name, row, now) for row in rows])
-            written += len(rows)
-    return written
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,44 +221,10 @@ def _send_group(  # noqa: PLR0917 - names of one place
             events.append(said[1])
     if events:
         body = group_body(events, group=group or "all", group_id=group_id, seq=times, now=now)
-        _insert(tx, [_message(told_in, group_id, times, name, body.decode(), "alerts.grouped", "pending", now)])
+        insert_messages(
+            tx, [message_row(told_in, group_id, times, name, body.decode(), "alerts.grouped", "pending", now)]
+        )
     return marks
-
-
-def _reminder(endpoint: str, row: tuple[str, int, str, int], now: datetime) -> Mapping[str, object]:
-    alert_id, seq, body, times = row
-    event = msgspec.structs.replace(read_native(body), type="alert.repeated", timestamp=now)
-    return _message(
-        message_id(f"{alert_id}|{endpoint}|again", times),
-        alert_id,
-        seq,
-        endpoint,
-        native(event).decode(),
-        "alert.repeated",
-        "held",
-        now,
-    )
-
-
-def _message(  # noqa: PLR0917 - a row
-    message: str, alert_id: str, seq: int, endpoint: str, body: str, kind: str, state: str, now: datetime
-) -> Mapping[str, object]:
-    return {
-        "message_id": message,
-        "alert_id": alert_id,
-        "seq": seq,
-        "endpoint": endpoint,
-        "body": body,
-        "created_at": now,
-        "state": state,
-        "type": kind,
-        "attempts": 0,
-        "next_attempt_at": now,
-    }
-
-
-def _insert(tx: WriteTx, rows: Iterable[Mapping[str, object]]) -> None:
-    tx.insert("outbox", pl.DataFrame(list(rows), schema=OUTBOX))
 
 
 def _write(tx: WriteTx, marks: Mapping[tuple[str, str], _Mark], now: datetime) -> None:

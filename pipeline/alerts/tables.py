@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -185,23 +185,44 @@ def write_changes(tx: WriteTx, changes: Changes, endpoints: Endpoints) -> None:
         ),
     )
     messages = [
-        {
-            "message_id": row.change.message_id,
-            "alert_id": row.change.alert_id,
-            "seq": row.seq,
-            "endpoint": endpoint,
-            "body": row.body,
-            "created_at": changes.now,
-            "state": "held",
-            "type": row.change.type,
-            "attempts": 0,
-            "next_attempt_at": changes.now,
-        }
+        message_row(
+            row.change.message_id,
+            row.change.alert_id,
+            row.seq,
+            endpoint,
+            row.body,
+            row.change.type,
+            "held",
+            changes.now,
+        )
         for row in changes.events
         for endpoint in endpoints.wanting(row.told)
     ]
     if messages:
-        tx.insert("outbox", pl.DataFrame(messages, schema=OUTBOX))
+        insert_messages(tx, messages)
+
+
+def message_row(  # noqa: PLR0917 - a row
+    message: str, alert_id: str, seq: int, endpoint: str, body: str, kind: str, state: str, now: datetime
+) -> Mapping[str, object]:
+    """A message as the outbox has it, due now."""
+    return {
+        "message_id": message,
+        "alert_id": alert_id,
+        "seq": seq,
+        "endpoint": endpoint,
+        "body": body,
+        "created_at": now,
+        "state": state,
+        "type": kind,
+        "attempts": 0,
+        "next_attempt_at": now,
+    }
+
+
+def insert_messages(tx: WriteTx, rows: Iterable[Mapping[str, object]]) -> None:
+    """Put them there."""
+    tx.insert("outbox", pl.DataFrame(list(rows), schema=OUTBOX))
 
 
 def _alert_frame(changes: Changes) -> pl.DataFrame:

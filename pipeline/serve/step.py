@@ -9,9 +9,10 @@ from datetime import datetime
 import polars as pl
 
 from pipeline import logs
-from pipeline.alerts.holding import release, remind
+from pipeline.alerts.holding import release
 from pipeline.alerts.lifecycle import update_alerts, update_pipeline_alerts
 from pipeline.alerts.pipeline_rules import PipelineLook, look
+from pipeline.alerts.reminders import remind
 from pipeline.alerts.said import AlertWord
 from pipeline.alerts.words import CLEARED_BY, apply_alert_word, apply_silence
 from pipeline.clock import Clock

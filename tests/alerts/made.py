@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from pipeline.alerts import update_alerts
-from pipeline.alerts.holding import release, remind
+from pipeline.alerts.holding import release
+from pipeline.alerts.reminders import remind
 from pipeline.alerts.said import Action, AlertWord, SilenceWord, check_alert_word, check_silence
 from pipeline.alerts.words import apply_alert_word, apply_silence
 from pipeline.clock import ManualClock
