@@ -30,7 +30,7 @@ LATE_EVERY_S: Final = 15.0  # how often late data may make a rule look again bef
 COSTLY_S: Final = 1.0  # a look that takes longer is costly
 COSTLY_SHARE: Final = 0.05  # of the time that looks of a costly rule may take
 LIVE_EVERY_S: Final = 1.0  # how often a live rule may look in between, where that costs little
-PASS_S: Final = 4.0  # after which a pass of a stream begins no further rule: whatever is left is due in the next one
+PASS_S: Final = 4.0  # by which a pass of a stream is to end: whatever is left, or takes longer, is first in the next one
 _BACKOFF_S: Final = (60.0, 300.0, 900.0, 3600.0)
 OFF_AFTER: Final = 5  # failures in a row, from which on a rule is off
 OFF_S: Final = 86_400.0  # and is tried again only after so long, when it was changed, or at a restart
@@ -84,6 +84,7 @@ class Detector:
     _late_looked_s: dict[str, float] = field(default_factory=dict)
     _costly_until_s: dict[str, float] = field(default_factory=dict)
     _live_until_s: dict[str, float] = field(default_factory=dict)
+    _look_s: dict[str, float] = field(default_factory=dict)  # how long the last one took
     _anew: set[str] = field(default_factory=set)  # rules that were changed since: earlier failures are not theirs
 
     def __post_init__(self) -> None:
@@ -139,7 +140,9 @@ class Detector:
         begun_s = self.clock.monotonic()
         for rule in sorted(self.rules, key=lambda one: _waiting_since(states, one)):
             state = states.get(rule.rule_id, RuleState())
-            late = self.paced and bool(done) and self.clock.monotonic() - begun_s >= PASS_S
+            # The first may take as long as it does; of the others those that will be done by then.
+            ends_s = self.clock.monotonic() - begun_s + self._look_s.get(rule.rule_id, 0.0)
+            late = self.paced and bool(done) and ends_s >= PASS_S
             waits = late or self._pauses(rule.rule_id)
             changed = self._changed(tx, rule.rule_id, state, changed_since, waits=waits)
             if waits:
@@ -222,7 +225,7 @@ class Detector:
         ended_s = self.clock.monotonic()
         self._late_looked_s[rule.rule_id] = ended_s
         # Of several windows at once, after a pause, the next look costs one only.
-        look_s = (ended_s - looked_s) / max(1, len(windows))
+        look_s = self._look_s[rule.rule_id] = (ended_s - looked_s) / max(1, len(windows))
         if look_s >= COSTLY_S:
             self._costly_until_s[rule.rule_id] = ended_s + look_s * (1 / COSTLY_SHARE - 1)
         self._suspended.pop(rule.rule_id, None)

@@ -177,6 +177,33 @@ def test_a_pass_that_has_taken_long_leaves_the_rest_to_the_next_one(full: Tx, mo
     assert next(both).equals(next(both))
 
 
+def test_a_rule_that_will_take_long_is_the_first_of_the_next_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, order = ManualClock(END), list[str]()
+
+    def slow(*asked: Any, **limits: Any) -> pl.DataFrame:
+        order.append(asked[1].rule_id)
+        clock.advance(PASS_S if asked[1].rule_id == "shared_prompt" else 0.1)
+        return evaluate(*asked, **limits)
+
+    tx = Tx()
+    tx.add(*world())
+    rules = RuleSet({name: RULES.rules[name] for name in ("asks_for_reasoning", "shared_client", "shared_prompt")})
+    inspector = Detector(SETTINGS, rules, clock, Metrics(), paced=True)
+    monkeypatch.setattr("pipeline.detect.detector.evaluate", slow)
+    passes = []
+    for minute in range(3):
+        order.clear()
+        inspector.run(tx, watermark=END + timedelta(minutes=minute))
+        passes.append(list(order))
+        clock.advance(3600)
+    # What it takes is known after the first; then it waits until it has waited longest, and is looked at all the same.
+    assert passes == [
+        ["asks_for_reasoning", "shared_client", "shared_prompt"],
+        ["asks_for_reasoning", "shared_client"],
+        ["shared_prompt"],
+    ]
+
+
 def test_late_data_that_comes_while_a_rule_rests_is_looked_at_afterwards(full: Tx) -> None:
     rule = RULES.rules["shared_prompt"]
     broken = replace(rule, sql="select error('boom') from links where $since < $until", parameters={})
