@@ -19,3 +19,9 @@ def sql_dir(room: SqlRoom) -> Path:
         if (root / room).is_dir():
             return root / room
     raise FileNotFoundError(f"sql/{room} is missing from this installation; install the wheel again")
+
+
+def rule_files(directory: Path) -> list[Path]:
+    """The files of rules in a directory; hidden ones, as editors leave them beside, are none."""
+    suffixes = {".sql", ".yml", ".yaml"}
+    return [path for path in directory.iterdir() if path.suffix in suffixes and not path.name.startswith(".")]

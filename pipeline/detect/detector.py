@@ -98,7 +98,8 @@ class Detector:
         for rule in rules:
             if before.get(rule.rule_id) != rule.version:
                 self._suspended.pop(rule.rule_id, None)
-                self._costly_until_s.pop(rule.rule_id, None)
+                for known in (self._costly_until_s, self._live_until_s, self._look_s):
+                    known.pop(rule.rule_id, None)
                 self._anew.add(rule.rule_id)
         for rule_id in before.keys() - rules.rules.keys():
             self._suspended.pop(rule_id, None)

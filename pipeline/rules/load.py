@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from pipeline.config import RuleSettings
 from pipeline.errors import ConfigError
-from pipeline.resources import sql_dir
+from pipeline.resources import rule_files, sql_dir
 from pipeline.rules.lint import problems as sql_problems
 from pipeline.rules.meta import PipelineRule, read_pipeline_rules
 from pipeline.rules.model import Rule, RuleFileError, RuleMeta, out_of_range
@@ -18,7 +18,6 @@ from pipeline.rules.strict_yaml import MAX_BYTES, read_model
 from pipeline.sql_text import behind
 
 RULE_ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_SUFFIXES: Final = frozenset({".sql", ".yml", ".yaml"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +176,7 @@ def read_directory(directory: Path) -> tuple[dict[str, Rule], list[str]]:
 
 def read_pairs(directory: Path) -> list[Reading]:
     """Every pair of files of a directory that is there, in the order of their ids; hidden files are none."""
-    stems = {path.stem for path in directory.iterdir() if path.suffix in _SUFFIXES and not path.name.startswith(".")}
+    stems = {path.stem for path in rule_files(directory)}
     return [_read_pair(directory / stem) for stem in sorted(stems)]
 
 

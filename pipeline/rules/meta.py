@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -17,8 +17,8 @@ import duckdb
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.resources import sql_dir
-from pipeline.rules.model import CaseSeconds, DurationOrNone, Parameter, Severity, Tag, Traffic, out_of_range
+from pipeline.resources import rule_files, sql_dir
+from pipeline.rules.model import CaseSeconds, DurationOrNone, Parameter, Severity, Tag, Traffic, duration, out_of_range
 from pipeline.rules.run import Tx
 from pipeline.rules.strict_yaml import read_model
 
@@ -121,7 +121,7 @@ class PipelineReading:
 def read_pipeline_rules(directory: Path | None = None) -> list[PipelineReading]:
     """Every pair of ``sql/meta`` (or of another directory), in the order of their ids."""
     room = directory or sql_dir("meta")
-    return [_read_pair(room / stem) for stem in sorted({path.stem for path in room.iterdir()})]
+    return [_read_pair(room / stem) for stem in sorted({path.stem for path in rule_files(room)})]
 
 
 def _read_pair(base: Path) -> PipelineReading:
@@ -192,11 +192,11 @@ def moment(text: str, now: datetime) -> datetime | None:
     """``now``, ``now-9m``, ``now+2h`` as a moment; None: it is none of these."""
     if text == "now":
         return now
-    sign, amount, unit = text[3:4], text[4:-1], text[-1:]
-    if not text.startswith("now") or sign not in {"+", "-"} or unit not in _UNITS or not amount.isdecimal():
+    sign = text[3:4]
+    if not text.startswith("now") or sign not in {"+", "-"}:
         return None
-    span = timedelta(**{_UNITS[unit]: int(amount)})
+    try:
+        span = duration(text[4:])
+    except ValueError:
+        return None
     return now + span if sign == "+" else now - span
-
-
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

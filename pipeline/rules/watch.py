@@ -16,7 +16,7 @@ from pipeline.clock import Clock
 from pipeline.config import RuleSettings
 from pipeline.errors import ConfigError
 from pipeline.metrics import Metrics
-from pipeline.resources import sql_dir
+from pipeline.resources import rule_files, sql_dir
 from pipeline.rules.load import Installed, RuleSet, installed
 
 LOOK_EVERY_S: Final = 2.0
@@ -126,7 +126,7 @@ class RuleWatch:
         files = [self.file] if self.file is not None else []
         for directory in (sql_dir("rules"), sql_dir("meta"), self.settings.directory):
             if directory is not None and directory.is_dir():
-                files += [path for path in directory.iterdir() if path.suffix in {".sql", ".yml", ".yaml"}]
+                files += rule_files(directory)
         for path in files:
             try:
                 stat = path.stat()

@@ -1,6 +1,6 @@
 -- What accounts did between two moments, by whole hours, as it is stored: from account_rows(begin, end). Several rows
 -- may be about one account and hour, and add up; account_hours adds them up, at a cost. Columns: those of
--- account_hours.
+-- account_hours, and tally, whose counts add up too.
 create or replace macro account_rows(window_begin, window_end) as table
     select
         entity_id as account_id,
@@ -16,6 +16,7 @@ create or replace macro account_rows(window_begin, window_end) as table
         seeded,
         capped,
         prompt_sketch,
+        tally,
         first_seen,
         last_seen
     from hour
@@ -38,10 +39,12 @@ create or replace macro account_rows(window_begin, window_end) as table
         seeded,
         capped,
         prompt_sketch,
+        tally,
         first_seen,
         last_seen
     from pane_delta
     where
         pane >= date_trunc('hour', window_begin::timestamptz)
+        -- Whole hours: an hour that has begun when the window ends is in it.
         and pane < date_trunc('hour', window_end::timestamptz - interval 1 microsecond) + interval 1 hour
         and kind = 'account';

@@ -87,6 +87,8 @@ def test_a_pair_that_is_broken_is_named_with_what_is_wrong(
     base = sql_dir("meta") / "serve_behind"
     for one in ("sql", "yml"):
         (tmp_path / f"mine.{one}").write_text(base.with_suffix(f".{one}").read_text())
+    (tmp_path / ".mine.sql.swp").write_text("an editor's")
+    (tmp_path / ".mine.yml").write_text("hidden")
     [good] = read_pipeline_rules(tmp_path)
     assert (good.rule_id, good.problems, good.rule is None) == ("pipeline.mine", (), False)
     file = tmp_path / f"mine.{suffix}"

@@ -202,6 +202,12 @@ def test_a_rule_that_will_take_long_is_the_first_of_the_next_pass(monkeypatch: p
         ["asks_for_reasoning", "shared_client"],
         ["shared_prompt"],
     ]
+    # What a rule took before its files changed says nothing of what it takes now.
+    changed = replace(rules.rules["shared_prompt"], sql=rules.rules["shared_prompt"].sql + "-- mended")
+    inspector.use(RuleSet({**rules.rules, "shared_prompt": changed}))
+    order.clear()
+    inspector.run(tx, watermark=END + timedelta(minutes=3))
+    assert order == ["asks_for_reasoning", "shared_client", "shared_prompt"]
 
 
 def test_late_data_that_comes_while_a_rule_rests_is_looked_at_afterwards(full: Tx) -> None:
