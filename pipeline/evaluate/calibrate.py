@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import product
 from math import sqrt
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import NormalDist, fmean, stdev
 from typing import Final
@@ -34,7 +32,7 @@ from pipeline.detect.reference import (
 from pipeline.errors import UsageError
 from pipeline.evaluate.knowledge import at_level
 from pipeline.evaluate.own import Own, planted
-from pipeline.evaluate.run import MOST_PROCESSES, quiet, written
+from pipeline.evaluate.run import MOST_PROCESSES, worlds_at_a_time, written
 from pipeline.fingerprint.hashing import hash_text
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
@@ -220,9 +218,8 @@ def _observed(
     if processes <= 1:
         yield from map(partial(_world, what, settings), tasks)
         return
-    # Spawned: Polars' threads do not survive a fork.
-    with ProcessPoolExecutor(processes, get_context("spawn"), quiet, (settings.log,)) as pool:
-        yield from pool.map(partial(_world, what, settings), tasks)
+    with worlds_at_a_time(processes, settings) as (pool, alone):
+        yield from pool.map(partial(_world, what, alone), tasks)
 
 
 def _world(what: Worlds, settings: Settings, task: tuple[int, Knowledge, bool]) -> Observed:

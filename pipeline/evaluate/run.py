@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -33,7 +34,10 @@ from pipeline.metrics import Metrics
 from pipeline.simulate import DEFAULT_START, SCENARIOS, Chunk, Simulation, plan
 
 MOST_PROCESSES: Final = 2
-LOOKS: Final = (100, 200, 300)  # requests of a campaign after which detection looks too: a goal is about them
+# Requests of a campaign after which detection looks too. A goal is about those of (1): beyond it the figure would be
+# late by a whole step wherever it is missed by little.
+LOOKS: Final = (100, 200, 300)
+LOOKS_OF: Final = {"fixed_prompt": (*LOOKS, 400, 600, 1000)}
 STEP: Final = timedelta(hours=2)  # of event time that is handed in at once; first alerts are told to that accuracy
 _FINDINGS: Final = "select entity_id as account_id, score, e_value, named from findings where dimension = 'account'"
 _MEMBERS: Final = "select campaign_id, account_id from campaign_members"
@@ -118,9 +122,17 @@ def _runs(
     if processes <= 1:
         yield from map(partial(_world, what, settings), worlds)
         return
+    with worlds_at_a_time(processes, settings) as (pool, alone):
+        yield from pool.map(partial(_world, what, alone), worlds)
+
+
+@contextmanager
+def worlds_at_a_time(processes: int, settings: Settings) -> Iterator[tuple[ProcessPoolExecutor, Settings]]:
+    """Processes for that many worlds, and settings for each: two stores of two threads take a fifth more CPU."""
+    alone = settings.model_copy(update={"store": settings.store.model_copy(update={"threads": 1})})
     # Spawned: Polars' threads do not survive a fork.
     with ProcessPoolExecutor(processes, get_context("spawn"), quiet, (settings.log,)) as pool:
-        yield from pool.map(partial(_world, what, settings), worlds)
+        yield pool, alone
 
 
 def quiet(chosen: LogSettings) -> None:
@@ -196,11 +208,12 @@ def written(simulation: Simulation, directory: Path, step: timedelta) -> tuple[l
 
 
 def _looks(simulation: Simulation) -> list[datetime]:
-    """Just after the LOOKS-th request of each planted campaign."""
+    """Just after each of these requests of each planted campaign."""
+    looks = LOOKS_OF.get(simulation.truth.scenario, LOOKS)
     planted = simulation.truth.accounts.filter(pl.col("campaign_id").is_not_null()).select("account_id", "campaign_id")
     sent = simulation.events.unique(["account_id", "event_id"]).join(planted, on="account_id").sort("timestamp")
     at = sent.group_by("campaign_id").agg(
-        pl.col("timestamp").gather([look - 1 for look in LOOKS], null_on_oob=True).alias("at")
+        pl.col("timestamp").gather([look - 1 for look in looks], null_on_oob=True).alias("at")
     )
     moments = at["at"].explode(empty_as_null=True).drop_nulls()
     return [moment + timedelta(microseconds=1) for moment in moments.to_list()]
