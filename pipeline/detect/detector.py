@@ -9,12 +9,12 @@ from typing import Final
 
 import polars as pl
 
-from pipeline import logs
 from pipeline.clock import Clock
 from pipeline.config import Settings
 from pipeline.detect.campaigns import update_campaigns
 from pipeline.detect.discoveries import Basis, Tests, apply_naming, choose, count_tests, known_of_text, last_naming
 from pipeline.detect.reference import Reference, load_reference
+from pipeline.detect.rests import COSTLY_SHARE, OFF_AFTER, Rests
 from pipeline.detect.schedule import due_windows, floor_to, live_window
 from pipeline.detect.scores import changed_use, update_findings
 from pipeline.detect.signals import differ, store_signals
@@ -26,16 +26,8 @@ from pipeline.rules.model import Rule, Window
 from pipeline.rules.run import RuleAbortedError, RuleResultError, Tx, evaluate
 from pipeline.store import active_hours
 
-LATE_EVERY_S: Final = 15.0  # how often late data may make a rule look again before its next turn
-COSTLY_S: Final = 1.0  # a look that takes longer is costly
-COSTLY_SHARE: Final = 0.05  # of the time that looks of a costly rule may take
 LIVE_EVERY_S: Final = 1.0  # how often a live rule may look in between, where that costs little
 PASS_S: Final = 4.0  # by which a pass of a stream is to end: what is left is first in the next one
-_BACKOFF_S: Final = (60.0, 300.0, 900.0, 3600.0)
-OFF_AFTER: Final = 5  # failures in a row, from which on a rule is off
-OFF_S: Final = 86_400.0  # and is tried again only after so long, when it was changed, or at a restart
-
-_log = logs.get("detect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +47,6 @@ class DetectionResult:
 
 
 @dataclass(slots=True)
-class _Suspended:
-    """A rule that failed: since how many times in a row, why, and until when (monotonic) it rests."""
-
-    failures: int
-    reason: str
-    until_s: float
-
-
-@dataclass(slots=True)
 class Detector:
     """Runs rules behind the watermark. How far each has looked is in the store, in the transaction of its result.
 
@@ -80,35 +63,29 @@ class Detector:
     paced: bool = False
     reference: Reference = field(init=False)
     _digest: str = field(init=False)
-    _suspended: dict[str, _Suspended] = field(default_factory=dict)
-    _late_looked_s: dict[str, float] = field(default_factory=dict)
-    _costly_until_s: dict[str, float] = field(default_factory=dict)
+    _rests: Rests = field(init=False)
     _live_until_s: dict[str, float] = field(default_factory=dict)
-    _look_s: dict[str, float] = field(default_factory=dict)  # how long the last one took
-    _anew: set[str] = field(default_factory=set)  # rules that were changed since: earlier failures are not theirs
 
     def __post_init__(self) -> None:
         """Raises ConfigError: the reference of ``rules.reference`` cannot be used."""
         self.reference = load_reference(self.settings.rules.reference)
         self._digest = self.reference.digest
+        self._rests = Rests(self.clock, self.paced)
 
     def use(self, rules: RuleSet) -> None:
         """Run these from the next pass on; how far each has looked stays. One that was changed is tried at once."""
         before = {rule.rule_id: rule.version for rule in self.rules}
         for rule in rules:
             if before.get(rule.rule_id) != rule.version:
-                self._suspended.pop(rule.rule_id, None)
-                for known in (self._costly_until_s, self._live_until_s, self._look_s):
-                    known.pop(rule.rule_id, None)
-                self._anew.add(rule.rule_id)
-        for rule_id in before.keys() - rules.rules.keys():
-            self._suspended.pop(rule_id, None)
+                self._rests.changed(rule.rule_id)
+                self._live_until_s.pop(rule.rule_id, None)
+        self._rests.gone(before.keys() - rules.rules.keys())
         self.rules = rules
 
     @property
     def off(self) -> Mapping[str, str]:
         """Why each rule that is switched off is."""
-        return {rule_id: item.reason for rule_id, item in self._suspended.items() if item.failures >= OFF_AFTER}
+        return self._rests.off
 
     def run(
         self,
@@ -142,9 +119,9 @@ class Detector:
         for rule in sorted(self.rules, key=lambda one: _waiting_since(states, one)):
             state = states.get(rule.rule_id, RuleState())
             # The first may take as long as it does; of the others those that will be done by then.
-            ends_s = self.clock.monotonic() - begun_s + self._look_s.get(rule.rule_id, 0.0)
+            ends_s = self.clock.monotonic() - begun_s + (self._rests.look_s(rule.rule_id) or 0.0)
             late = self.paced and bool(done) and ends_s >= PASS_S
-            waits = late or self._pauses(rule.rule_id)
+            waits = late or self._rests.pauses(rule.rule_id)
             changed = self._changed(tx, rule.rule_id, state, changed_since, waits=waits)
             if waits:
                 continue
@@ -223,14 +200,7 @@ class Detector:
             frame = self._look(tx, rule, window, failures=state.failures)
             touched |= store_signals(tx, rule, window, frame)
             matches = frame.height
-        ended_s = self.clock.monotonic()
-        self._late_looked_s[rule.rule_id] = ended_s
-        # Of several windows at once, after a pause, the next look costs one only.
-        look_s = self._look_s[rule.rule_id] = (ended_s - looked_s) / max(1, len(windows))
-        if look_s >= COSTLY_S:
-            self._costly_until_s[rule.rule_id] = ended_s + look_s * (1 / COSTLY_SHARE - 1)
-        self._suspended.pop(rule.rule_id, None)
-        self._anew.discard(rule.rule_id)
+        self._rests.looked(rule.rule_id, (self.clock.monotonic() - looked_s) / max(1, len(windows)))
         write_success(tx, rule.rule_id, until, matches, self.clock.now())
 
     def _look(self, tx: WriteTx, rule: Rule, window: Window, *, failures: int) -> pl.DataFrame:
@@ -240,9 +210,7 @@ class Detector:
             frame = evaluate(tx, rule, window.since, window.until, within_s=within_s)
         except (RuleAbortedError, RuleResultError) as error:
             self.metrics.count("rules_failed", rule=rule.rule_id)
-            before = self._suspended.get(rule.rule_id)
-            stored = 0 if rule.rule_id in self._anew else failures
-            self._suspend(rule.rule_id, (before.failures if before else stored) + 1, error.reason)
+            self._rests.fail(rule.rule_id, error.reason, stored=failures)
             raise
         self.metrics.observe("rules_seconds", self.clock.monotonic() - begun, rule=rule.rule_id)
         self.metrics.count("rules_evaluated", rule=rule.rule_id)
@@ -255,7 +223,7 @@ class Detector:
         all that came, takes the place of this. ``anyhow``: a look behind the watermark just took that place.
         """
         now_s = self.clock.monotonic()
-        if rule.rule_id in self._suspended or (not anyhow and now_s < self._live_until_s.get(rule.rule_id, 0.0)):
+        if rule.rule_id in self._rests.failed or (not anyhow and now_s < self._live_until_s.get(rule.rule_id, 0.0)):
             return frozenset()
         window = live_window(rule.meta, newest=newest)
         try:
@@ -277,27 +245,14 @@ class Detector:
             changed = changed_since if changed is None else min(changed, changed_since)
         if changed is None:
             return None
-        waited = self.clock.monotonic() - self._late_looked_s.get(rule_id, -LATE_EVERY_S)
-        if waited >= LATE_EVERY_S and not waits:
+        if not waits and self._rests.may_look_at_late_data(rule_id):
             return changed
         if changed != state.dirty_since:
             mark_dirty(tx, rule_id, changed)
         return None
 
-    def _pauses(self, rule_id: str) -> bool:
-        now_s = self.clock.monotonic()
-        item = self._suspended.get(rule_id)
-        failed = item is not None and now_s < item.until_s
-        return failed or (self.paced and now_s < self._costly_until_s.get(rule_id, 0.0))
-
-    def _suspend(self, rule_id: str, failures: int, reason: str) -> None:
-        off = failures >= OFF_AFTER
-        rest_s = OFF_S if off else _BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1]
-        self._suspended[rule_id] = _Suspended(failures, reason, self.clock.monotonic() + rest_s)
-        _log.error("rule_off" if off else "rule_failed", rule=rule_id, reason=reason, failures=failures, rests_s=rest_s)
-
     def _record_failures(self, tx: Tx, states: Mapping[str, RuleState]) -> None:
-        for rule_id, item in self._suspended.items():
+        for rule_id, item in self._rests.failed.items():
             stored = states.get(rule_id, RuleState())
             if stored.failures != item.failures:
                 off = item.failures >= OFF_AFTER

@@ -15,7 +15,8 @@ from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.delivery.endpoints import Endpoints
 from pipeline.detect import DetectionResult, Detector
-from pipeline.detect.detector import COSTLY_SHARE, OFF_AFTER, OFF_S, PASS_S
+from pipeline.detect.detector import PASS_S
+from pipeline.detect.rests import COSTLY_SHARE, OFF_AFTER, OFF_S
 from pipeline.detect.trouble import rule_trouble
 from pipeline.metrics import Metrics
 from pipeline.rules import RuleAbortedError, RuleSet, load_rules

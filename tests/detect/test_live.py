@@ -12,7 +12,8 @@ import pytest
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.detect import Detector
-from pipeline.detect.detector import COSTLY_SHARE, LIVE_EVERY_S
+from pipeline.detect.detector import LIVE_EVERY_S
+from pipeline.detect.rests import COSTLY_SHARE
 from pipeline.detect.schedule import live_window
 from pipeline.metrics import Metrics
 from pipeline.rules import RuleAbortedError, RuleSet, load_rules
