@@ -11,6 +11,7 @@ import polars as pl
 
 from pipeline.clock import Clock
 from pipeline.config import Settings
+from pipeline.detect.aside import ASIDE_S, Aside, Look
 from pipeline.detect.campaigns import update_campaigns
 from pipeline.detect.discoveries import Basis, Tests, apply_naming, choose, count_tests, known_of_text, last_naming
 from pipeline.detect.reference import Reference, load_reference
@@ -53,7 +54,8 @@ class Detector:
     One owner, one thread. In memory is only what may be forgotten: which rules rest after a failure or a costly look.
     ``paced`` is for a stream that goes on meanwhile: a rule whose looks are costly looks less often, and a pass ends
     when it has taken long, with whoever has waited longest first in the next. What a rule finds in a window that has
-    closed does not depend on that.
+    closed does not depend on that. Where there is an ``aside``, what is not known to be quick is looked at there, and
+    whoever has the transaction tells ``committed`` when it is.
     """
 
     settings: Settings
@@ -61,6 +63,7 @@ class Detector:
     clock: Clock
     metrics: Metrics
     paced: bool = False
+    aside: Aside | None = None
     reference: Reference = field(init=False)
     _digest: str = field(init=False)
     _rests: Rests = field(init=False)
@@ -79,6 +82,7 @@ class Detector:
             if before.get(rule.rule_id) != rule.version:
                 self._rests.changed(rule.rule_id)
                 self._live_until_s.pop(rule.rule_id, None)
+                self.forget(rule.rule_id)
         self._rests.gone(before.keys() - rules.rules.keys())
         self.rules = rules
 
@@ -86,6 +90,21 @@ class Detector:
     def off(self) -> Mapping[str, str]:
         """Why each rule that is switched off is."""
         return self._rests.off
+
+    def committed(self) -> None:
+        """The transaction of the last ``run`` is committed."""
+        if self.aside is not None:
+            self.aside.committed()
+
+    def close(self) -> None:
+        """End what is looked at beside the transactions."""
+        if self.aside is not None:
+            self.aside.close()
+
+    def forget(self, rule_id: str | None = None) -> None:
+        """What looks find that are on their way, of this rule or of any, is about something that is no more."""
+        if self.aside is not None:
+            self.aside.forget(rule_id)
 
     def run(
         self,
@@ -116,31 +135,26 @@ class Detector:
         failed: dict[str, str] = {}
         touched: set[str] = set(judge)
         begun_s = self.clock.monotonic()
+        if self.aside is not None:
+            self.aside.begin(changed_since)
+            for look in self.aside.ended():
+                self._take(tx, look, touched, done, failed)
+            self._record_failures(tx, states)
+            states = read_states(tx)
         for rule in sorted(self.rules, key=lambda one: _waiting_since(states, one)):
             state = states.get(rule.rule_id, RuleState())
-            # The first may take as long as it does; of the others those that will be done by then.
             ends_s = self.clock.monotonic() - begun_s + (self._rests.look_s(rule.rule_id) or 0.0)
-            late = self.paced and bool(done) and ends_s >= PASS_S
-            waits = late or self._rests.pauses(rule.rule_id)
-            changed = self._changed(tx, rule.rule_id, state, changed_since, waits=waits)
-            if waits:
-                continue
-            ahead = state.evaluated_until is None or watermark - state.evaluated_until >= rule.meta.every
-            if not ahead and changed is None:
-                continue
-            windows = due_windows(
-                rule.meta,
-                done=state.evaluated_until,
-                watermark=watermark,
-                changed=changed,
-                active_hours=active_hours(tx, _reach(rule, state.evaluated_until, changed)),
-            )
+            # The first may take as long as it does; of the others those that will be done by then.
+            late = self.paced and self._held_up_by(rule) and bool(done) and ends_s >= PASS_S
+            windows = self._due(tx, rule, state, watermark, changed_since, late=late)
             if not windows:
-                if state.evaluated_until is not None:
-                    write_passed(tx, rule.rule_id, floor_to(watermark, rule.meta.every))
+                continue
+            until = floor_to(watermark, rule.meta.every)
+            if self.aside is not None and not self._held_up_by(rule):
+                self.aside.ask(Look(rule, windows, until, state.failures))
                 continue
             try:
-                self._evaluate(tx, rule, windows, touched, until=floor_to(watermark, rule.meta.every), state=state)
+                self._evaluate(tx, rule, windows, touched, until=until, state=state)
             except RuleResultError as error:
                 failed[rule.rule_id] = error.reason
                 self._record_failures(tx, states)
@@ -161,6 +175,39 @@ class Detector:
                 tx, touched, basis, tests=count_tests(tx, until), before=None if last is None else last[1]
             )
         return DetectionResult(watermark, done, failed, frozenset(touched), campaigns)
+
+    def _held_up_by(self, rule: Rule) -> bool:
+        """Whether the transaction waits for its looks: they are quick, or there is nowhere else to look."""
+        look_s = self._rests.look_s(rule.rule_id)
+        return self.aside is None or (look_s is not None and look_s < ASIDE_S)
+
+    def _due(
+        self,
+        tx: Tx,
+        rule: Rule,
+        state: RuleState,
+        watermark: datetime,
+        changed_since: datetime | None,
+        *,
+        late: bool,
+    ) -> list[Window]:
+        """The windows that a rule is to look at now; ``late``: not in this pass any more."""
+        on_its_way = self.aside is not None and rule.rule_id in self.aside
+        waits = late or on_its_way or self._rests.pauses(rule.rule_id)
+        changed = self._changed(tx, rule.rule_id, state, changed_since, waits=waits)
+        ahead = state.evaluated_until is None or watermark - state.evaluated_until >= rule.meta.every
+        if waits or not (ahead or changed is not None):
+            return []
+        windows = due_windows(
+            rule.meta,
+            done=state.evaluated_until,
+            watermark=watermark,
+            changed=changed,
+            active_hours=active_hours(tx, _reach(rule, state.evaluated_until, changed)),
+        )
+        if not windows and state.evaluated_until is not None:
+            write_passed(tx, rule.rule_id, floor_to(watermark, rule.meta.every))
+        return windows
 
     def judge(self, tx: WriteTx, accounts: Collection[str]) -> tuple[str, ...]:
         """Bring findings and campaigns of these accounts in line with their signals; return the campaigns."""
@@ -203,14 +250,41 @@ class Detector:
         self._rests.looked(rule.rule_id, (self.clock.monotonic() - looked_s) / max(1, len(windows)))
         write_success(tx, rule.rule_id, until, matches, self.clock.now())
 
+    def _take(
+        self, tx: WriteTx, look: Look, touched: set[str], done: dict[str, list[Window]], failed: dict[str, str]
+    ) -> None:
+        """Store what a look beside the writer found; or how it failed, once, however often the transaction is run."""
+        rule, rule_id = look.rule, look.rule.rule_id
+        if look.error is not None:
+            failed[rule_id] = look.error.reason
+            if not look.counted:
+                look.counted = True
+                self._fail(rule_id, look.error.reason, failures=look.failures)
+        elif look.complete:
+            for window, frame in zip(look.windows, look.frames, strict=True):
+                touched |= store_signals(tx, rule, window, frame)
+            if not look.counted:
+                look.counted = True
+                look_s = look.took_s / max(1, len(look.windows))
+                self._rests.looked(rule_id, look_s)
+                self.metrics.observe("rules_seconds", look_s, rule=rule_id)
+                self.metrics.count("rules_evaluated", len(look.windows), rule=rule_id)
+            write_success(tx, rule_id, look.until, look.frames[-1].height, self.clock.now())
+            if look.changed is not None and look.changed < look.until:
+                mark_dirty(tx, rule_id, look.changed)
+            done[rule_id] = list(look.windows)
+
+    def _fail(self, rule_id: str, reason: str, *, failures: int) -> None:
+        self.metrics.count("rules_failed", rule=rule_id)
+        self._rests.fail(rule_id, reason, stored=failures)
+
     def _look(self, tx: WriteTx, rule: Rule, window: Window, *, failures: int) -> pl.DataFrame:
         begun = self.clock.monotonic()
         try:
             within_s = self.settings.rules.timeout_s if self.paced else None
             frame = evaluate(tx, rule, window.since, window.until, within_s=within_s)
         except (RuleAbortedError, RuleResultError) as error:
-            self.metrics.count("rules_failed", rule=rule.rule_id)
-            self._rests.fail(rule.rule_id, error.reason, stored=failures)
+            self._fail(rule.rule_id, error.reason, failures=failures)
             raise
         self.metrics.observe("rules_seconds", self.clock.monotonic() - begun, rule=rule.rule_id)
         self.metrics.count("rules_evaluated", rule=rule.rule_id)

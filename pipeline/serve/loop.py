@@ -75,7 +75,10 @@ def run_serve(
         _begin_epoch(store, epoch)
         _seek(consumer, store, assigned)
         partitions = sum(item.topic == settings.topics.fingerprints for item in assigned)
-        stepper = Stepper(store, rules, settings, clock, metrics, partitions, watches_itself=True, paced=True)
+        stepper = Stepper(
+            store, rules, settings, clock, metrics, partitions, watches_itself=True, paced=True, aside=True
+        )
+        stack.callback(stepper.close)
         state = ServeState(store, settings, clock, rules)
         commands: queue.SimpleQueue[tuple[Command, Future[Mapping[str, object]]]] = state.commands
         reach = Reach.of(settings.webhook.allow, http=settings.webhook.allow_http)

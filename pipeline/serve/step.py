@@ -19,7 +19,7 @@ from pipeline.clock import Clock
 from pipeline.config import Settings
 from pipeline.delivery.endpoints import Endpoints
 from pipeline.delivery.outbox import Outcome, mark_outcomes, send_again
-from pipeline.detect import Detector
+from pipeline.detect import Aside, Detector
 from pipeline.events.pseudonym import pseudonymise_accounts, read_key
 from pipeline.faults import hit
 from pipeline.metrics import Metrics
@@ -65,6 +65,7 @@ class Stepper:
     partitions: int
     watches_itself: bool = False  # by the wall clock: not over files of the past
     paced: bool = False  # a stream goes on meanwhile: costly rules look less often
+    aside: bool = False  # and beside it, in a thread; call ``close``
     watermark: datetime | None = None
     stalled: tuple[int, ...] = ()
     unheard: frozenset[int] = frozenset()  # partitions of which no worker has spoken since the start
@@ -79,7 +80,8 @@ class Stepper:
 
     def __post_init__(self) -> None:
         self.endpoints = Endpoints.of_settings(self.settings.webhook, self.settings.topics.alerts)
-        self._detector = Detector(self.settings, self.rules, self.clock, self.metrics, paced=self.paced)
+        aside = Aside(self.store, self.clock, within_s=self.settings.rules.timeout_s) if self.aside else None
+        self._detector = Detector(self.settings, self.rules, self.clock, self.metrics, paced=self.paced, aside=aside)
         self._heard_s = dict.fromkeys(range(self.partitions), self.clock.monotonic())
         self.unheard = frozenset(self._heard_s)
         self._key = read_key(self.settings.privacy)
@@ -89,6 +91,10 @@ class Stepper:
         """Run these rules from the next step on."""
         self.rules = rules
         self._detector.use(rules)
+
+    def close(self) -> None:
+        """End looks that are on their way; their rules are due again after the next start."""
+        self._detector.close()
 
     @property
     def off(self) -> Mapping[str, str]:
@@ -127,6 +133,8 @@ class Stepper:
 
     def _once(self, intake: Intake, outcomes: Sequence[Outcome], epoch: str, found: PipelineLook | None) -> Applied:
         begun_s = self.clock.monotonic()
+        if intake.corpora or intake.releases:
+            self._detector.forget()  # signals by what is said otherwise now are deleted: none of them is to come back
         with self.store.transaction() as tx:
             # Facts first: rules that run in this transaction see them.
             facts_since, cleared = self._apply_accounts(tx, intake.accounts)
@@ -162,6 +170,7 @@ class Stepper:
             remind(tx, self.clock.now(), self.endpoints)
             release(tx, self.clock.now(), self.endpoints)
             hit("serve.evaluated")
+        self._detector.committed()
         hit("serve.committed")
         if found is not None:
             self._looked_at_s = begun_s

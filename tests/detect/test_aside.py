@@ -1,0 +1,251 @@
+"""Looks beside the writer: the same in the end, and the writer never waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipeline.clock import ManualClock
+from pipeline.config import Settings
+from pipeline.corpora import known_set
+from pipeline.detect.aside import Aside
+from pipeline.detect.trouble import rule_trouble
+from pipeline.errors import StoreError
+from pipeline.fingerprint.partition import PartitionState
+from pipeline.fingerprint.schema import Delta
+from pipeline.metrics import Metrics
+from pipeline.rules import RuleSet, load_rules
+from pipeline.serve.corpora import AddCorpus, RemoveCorpus
+from pipeline.serve.intake import Intake
+from pipeline.serve.step import Stepper
+from pipeline.store import Store
+from tests.detect.world import MINUTES, START, world
+
+SETTINGS = Settings()
+SHIPPED = load_rules(SETTINGS.rules)
+RULES = RuleSet({name: SHIPPED.rules[name] for name in ("closed_loop_pool", "shared_client", "shared_prompt")})
+ENDLESS = replace(
+    SHIPPED.rules["full_speed_new_account"],
+    sql="select count(*) from range(100000000) a, range(100000000) b where $since < $until",
+    parameters={},
+)
+EVENTS, FACTS = world()
+LATE = pl.col("account_id").str.starts_with("camp")
+
+
+class Stream:
+    """Deltas of one partition as a worker would send them."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(START + timedelta(minutes=MINUTES))
+        self._state = PartitionState(0, 0, SETTINGS.worker, self.clock)
+
+    def delta(self, events: pl.DataFrame) -> Delta:
+        self._state.add(self._state.next_offset, events)
+        found = self._state.emit(generation=0, committed=0, at_end=False)
+        assert found is not None
+        return found
+
+    def last(self) -> Delta:
+        return self._state.close(generation=0, committed=0)
+
+
+@pytest.fixture(autouse=True)
+def never_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time stands still here, so every look would be known to be quick."""
+    monkeypatch.setattr("pipeline.detect.detector.ASIDE_S", 0.0)
+
+
+@contextmanager
+def serving(
+    clock: ManualClock,
+    rules: RuleSet = RULES,
+    *,
+    aside: bool = True,
+    path: Path | None = None,
+    settings: Settings = SETTINGS,
+) -> Iterator[Stepper]:
+    with Store.open(path, settings.store, clock=clock) as store:
+        stepper = Stepper(store, rules, settings, clock, Metrics(), 1, paced=True, aside=aside)
+        stepper.step(Intake(accounts=FACTS))
+        try:
+            yield stepper
+        finally:
+            stepper.close()
+
+
+def looks(stepper: Stepper) -> Aside:
+    found = stepper._detector.aside
+    assert found is not None
+    return found
+
+
+def settle(stepper: Stepper) -> None:
+    """Steps until no look is due or on its way."""
+    for _ in range(10):
+        stepper.step(Intake())
+        looks(stepper).wait()
+        stepper.clock.advance(20)  # late data is looked at every fifteen seconds
+
+
+def found(stepper: Stepper) -> dict[str, list[tuple[object, ...]]]:
+    execute = stepper.store.connection.execute
+    return {
+        "signals": execute("select * exclude (reason, group_reason) from signals order by all").fetchall(),
+        "findings": execute("select entity_id, round(score, 9), named from findings order by all").fetchall(),
+        "members": execute("select account_id from campaign_members order by all").fetchall(),
+        "alerts": execute("select rule_id, group_key, state from alerts order by all").fetchall(),
+    }
+
+
+def parts() -> list[pl.DataFrame]:
+    return [
+        part
+        for _, part in EVENTS.with_columns(pl.col("timestamp").dt.truncate("3m").alias("part")).group_by(
+            "part", maintain_order=True
+        )
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, list[tuple[object, ...]]]:
+    """What is found where the transaction waits for each look."""
+    stream = Stream()
+    with serving(stream.clock, aside=False) as stepper:
+        for part in parts():
+            stepper.step(Intake([stream.delta(part.drop("part"))]))
+        stepper.step(Intake([stream.last()]))
+        assert len(found(stepper)["members"]) == 120
+        return found(stepper)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_end_is_that_of_looks_in_the_transaction(whole: object, waits: bool) -> None:
+    stream = Stream()
+    with serving(stream.clock) as stepper:
+        for part in parts():
+            stepper.step(Intake([stream.delta(part.drop("part"))]))
+            if waits:
+                looks(stepper).wait()
+        stepper.step(Intake([stream.last()]))
+        settle(stepper)
+        assert found(stepper) == whole
+
+
+def test_late_data_that_comes_while_a_look_is_on_its_way_is_looked_at_again(whole: dict[str, object]) -> None:
+    stream = Stream()
+    with serving(stream.clock) as stepper:
+        stepper.step(Intake([stream.delta(EVENTS.filter(~LATE))]))
+        looks(stepper).wait()
+        # The campaign comes behind the watermark, after the looks have read and before they are stored.
+        stepper.step(Intake([stream.delta(EVENTS.filter(LATE))]))
+        stepper.step(Intake([stream.last()]))
+        settle(stepper)
+        assert found(stepper)["signals"] == whole["signals"]
+        assert found(stepper)["members"] == whole["members"]
+
+
+def test_the_writer_does_not_wait(tmp_path: Path) -> None:
+    stream = Stream()
+    rules = RuleSet({**RULES.rules, ENDLESS.rule_id: ENDLESS})
+    with serving(stream.clock, rules, path=tmp_path / "s") as stepper:
+        stepper.step(Intake([stream.delta(EVENTS.filter(~LATE))]))
+        assert ENDLESS.rule_id in looks(stepper)
+        applied = stepper.step(Intake([stream.delta(EVENTS.filter(LATE))]))
+        [(events,)] = stepper.store.connection.execute("select sum(events) from accounts").fetchall()
+        assert (applied.applied, events) == (1, EVENTS.height)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 10  # what is on its way is ended, not waited for
+
+
+def test_a_look_that_fails_makes_its_rule_rest_and_no_transaction_run_again() -> None:
+    stream = Stream()
+    settings = SETTINGS.model_copy(update={"rules": SETTINGS.rules.model_copy(update={"timeout_s": 2.0})})
+    wrong = replace(RULES.rules["shared_client"], sql="select 1 as one where $since < $until", parameters={})
+    rules = RuleSet({**RULES.rules, ENDLESS.rule_id: ENDLESS, "shared_client": wrong})
+    with serving(stream.clock, rules, settings=settings) as stepper:
+        stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
+        looks(stepper).wait()
+        for _ in range(3):
+            stepper.step(Intake())
+        trouble = {
+            one.rule_id: (one.state, one.reason) for one in rule_trouble(stepper.store.connection, list(rules.rules))
+        }
+        assert trouble.keys() == {ENDLESS.rule_id, "shared_client"}
+        assert {state for state, _ in trouble.values()} == {"failed"}
+        assert "longer than 2 s" in trouble[ENDLESS.rule_id][1]
+        assert stepper.metrics.value("rules_failed", rule="shared_client") == 1
+        assert len(found(stepper)["members"]) == 120
+
+
+def test_what_was_found_is_stored_once_the_disk_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream()
+    with serving(stream.clock) as stepper:
+        stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
+        looks(stepper).wait()
+        with monkeypatch.context() as full:
+            full.setattr(stepper.store, "_commit", lambda: (_ for _ in ()).throw(StoreError("full", next_step="room")))
+            with pytest.raises(StoreError):
+                stepper.step(Intake())
+            stepper.store.connection.execute("rollback")
+        assert found(stepper)["signals"] == []
+        stepper.step(Intake())
+        assert len(found(stepper)["members"]) == 120
+
+
+def test_what_a_rule_found_before_it_was_changed_does_not_count() -> None:
+    stream = Stream()
+    with serving(stream.clock) as stepper:
+        stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
+        looks(stepper).wait()
+        rule = RULES.rules["shared_prompt"]
+        quiet = replace(rule, sql=f"select * from ({rule.sql}) as before where false")
+        stepper.use(RuleSet({**RULES.rules, rule.rule_id: quiet}))
+        settle(stepper)
+        assert {row[0] for row in stepper.store.connection.execute("select rule_id from signals").fetchall()} == {
+            "closed_loop_pool",
+            "shared_client",
+        }
+
+
+def test_what_was_read_of_a_known_set_that_is_removed_does_not_come_back() -> None:
+    stream = Stream()
+    with serving(stream.clock) as stepper:
+        stepper.step(
+            Intake(corpora=[AddCorpus(known_set("mine", [(1, "Which of the three rivers that cross the old town floods first after rain?")]), replace=False)])
+        )
+        stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
+        looks(stepper).wait()
+        stepper.step(Intake(corpora=[RemoveCorpus("mine")]))
+        assert found(stepper)["signals"] == []  # read before; they are read again
+        settle(stepper)
+        assert len(found(stepper)["members"]) == 120
+
+
+def test_a_look_that_the_writer_sent_away_is_no_failure_of_its_rule() -> None:
+    stream = Stream()
+    rules = RuleSet({ENDLESS.rule_id: ENDLESS})
+    with serving(stream.clock, rules) as stepper:
+        stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
+        while not stepper.store.readers._running:
+            time.sleep(0.001)
+        while stepper.store.readers._running:
+            stepper.store.readers.send_away()  # again and again: one between two steps is lost
+            time.sleep(0.01)
+        looks(stepper).wait()
+        stepper.step(Intake())
+        assert rule_trouble(stepper.store.connection, [ENDLESS.rule_id]) == []
+        # It is asked for again, and told that there is no room yet, until there is.
+        stepper.step(Intake())
+        looks(stepper).wait()
+        stepper.clock.advance(60)
+        stepper.step(Intake())
+        stepper.step(Intake())
+        assert ENDLESS.rule_id in looks(stepper)
