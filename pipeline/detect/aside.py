@@ -71,10 +71,9 @@ class Aside:
         return rule_id in self._asked or rule_id in self._begun
 
     def begin(self, changed_since: datetime | None) -> None:
-        """A transaction is looked at, perhaps for the second time; what it changed."""
+        """A transaction begins to be looked at, perhaps for the second time; what it changed."""
         self._asked.clear()
         for look, _ in self._begun.values():
-            look.told = False
             if changed_since is not None:
                 look.changed = min(changed_since, look.changed or changed_since)
 

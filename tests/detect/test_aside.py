@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -22,6 +24,7 @@ from pipeline.fingerprint.partition import PartitionState
 from pipeline.fingerprint.schema import Delta
 from pipeline.metrics import Metrics
 from pipeline.rules import RuleSet, load_rules
+from pipeline.rules.run import evaluate
 from pipeline.serve.corpora import AddCorpus, RemoveCorpus
 from pipeline.serve.intake import Intake
 from pipeline.serve.step import Stepper
@@ -36,6 +39,7 @@ ENDLESS = replace(
     sql="select count(*) from range(1000000000000) as told (i) where hash(i) = 0 and $since < $until",
     parameters={},
 )
+WRONG = replace(SHIPPED.rules["shared_client"], sql="select 1 as one where $since < $until", parameters={})
 EVENTS, FACTS = world()
 LATE = pl.col("account_id").str.starts_with("camp")
 
@@ -139,17 +143,31 @@ def test_the_end_is_that_of_looks_in_the_transaction(whole: object, waits: bool)
         assert found(stepper) == whole
 
 
-def test_late_data_that_comes_while_a_look_is_on_its_way_is_looked_at_again(whole: dict[str, object]) -> None:
-    stream = Stream()
-    with serving(stream.clock) as stepper:
+def test_late_data_that_comes_while_a_look_is_on_its_way_is_looked_at_again(
+    whole: dict[str, list[tuple[object, ...]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, stored = threading.Event(), threading.Event()
+
+    def slow(*asked: Any, **limits: Any) -> pl.DataFrame:
+        frame = evaluate(*asked, **limits)
+        read.set()
+        assert stored.wait(60)
+        return frame
+
+    monkeypatch.setattr("pipeline.detect.aside.evaluate", slow)
+    stream, rule = Stream(), RULES.rules["shared_prompt"]
+    with serving(stream.clock, RuleSet({rule.rule_id: rule})) as stepper:
         stepper.step(Intake([stream.delta(EVENTS.filter(~LATE))]))
-        looks(stepper).wait()
-        # The campaign comes behind the watermark, after the looks have read and before they are stored.
+        assert read.wait(60)
+        # The campaign comes behind the watermark, when the look has read and has not told yet.
         stepper.step(Intake([stream.delta(EVENTS.filter(LATE))]))
-        stepper.step(Intake([stream.last()]))
+        stored.set()
+        looks(stepper).wait()
+        stepper.step(Intake())
+        assert found(stepper)["signals"] == []
+        stepper.clock.advance(20)
         settle(stepper)
-        assert found(stepper)["signals"] == whole["signals"]
-        assert found(stepper)["members"] == whole["members"]
+        assert found(stepper)["signals"] == [row for row in whole["signals"] if rule.rule_id in row]
 
 
 def test_the_writer_does_not_wait(tmp_path: Path) -> None:
@@ -168,8 +186,7 @@ def test_the_writer_does_not_wait(tmp_path: Path) -> None:
 def test_a_look_that_fails_makes_its_rule_rest_and_no_transaction_run_again() -> None:
     stream = Stream()
     settings = SETTINGS.model_copy(update={"rules": SETTINGS.rules.model_copy(update={"timeout_s": 2.0})})
-    wrong = replace(RULES.rules["shared_client"], sql="select 1 as one where $since < $until", parameters={})
-    rules = RuleSet({**RULES.rules, ENDLESS.rule_id: ENDLESS, "shared_client": wrong})
+    rules = RuleSet({**RULES.rules, ENDLESS.rule_id: ENDLESS, "shared_client": WRONG})
     with serving(stream.clock, rules, settings=settings) as stepper:
         stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
         looks(stepper).wait()
@@ -186,8 +203,8 @@ def test_a_look_that_fails_makes_its_rule_rest_and_no_transaction_run_again() ->
 
 
 def test_what_was_found_is_stored_once_the_disk_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = Stream()
-    with serving(stream.clock) as stepper:
+    stream, failing = Stream(), replace(WRONG, rule_id="failing")
+    with serving(stream.clock, RuleSet({**RULES.rules, "failing": failing})) as stepper:
         stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
         looks(stepper).wait()
         with monkeypatch.context() as full:
@@ -198,6 +215,8 @@ def test_what_was_found_is_stored_once_the_disk_has_room(monkeypatch: pytest.Mon
         assert found(stepper)["signals"] == []
         stepper.step(Intake())
         assert len(found(stepper)["members"]) == 120
+        [trouble] = rule_trouble(stepper.store.connection, ["failing"])
+        assert trouble.failures == 1
 
 
 def test_what_a_rule_found_before_it_was_changed_does_not_count() -> None:
@@ -219,7 +238,16 @@ def test_what_was_read_of_a_known_set_that_is_removed_does_not_come_back() -> No
     stream = Stream()
     with serving(stream.clock) as stepper:
         stepper.step(
-            Intake(corpora=[AddCorpus(known_set("mine", [(1, "Which of the three rivers that cross the old town floods first after rain?")]), replace=False)])
+            Intake(
+                corpora=[
+                    AddCorpus(
+                        known_set(
+                            "mine", [(1, "Which of the three rivers that cross the old town floods first after rain?")]
+                        ),
+                        replace=False,
+                    )
+                ]
+            )
         )
         stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
         looks(stepper).wait()
