@@ -70,6 +70,11 @@ class Aside:
         """Whether a look of it is asked for, on its way, or not stored yet."""
         return rule_id in self._asked or rule_id in self._begun
 
+    @property
+    def busy(self) -> bool:
+        """Whether any look is asked for, on its way, or not stored yet."""
+        return bool(self._asked or self._begun)
+
     def begin(self, changed_since: datetime | None) -> None:
         """A transaction begins to be looked at, perhaps for the second time; what it changed."""
         self._asked.clear()

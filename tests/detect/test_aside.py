@@ -92,12 +92,18 @@ def looks(stepper: Stepper) -> Aside:
     return found
 
 
+def advance(stepper: Stepper, seconds: float) -> None:
+    assert isinstance(stepper.clock, ManualClock)
+    stepper.clock.advance(seconds)
+
+
 def settle(stepper: Stepper) -> None:
     """Steps until no look is due or on its way."""
     for _ in range(10):
         stepper.step(Intake())
         looks(stepper).wait()
-        stepper.clock.advance(20)  # late data is looked at every fifteen seconds
+        advance(stepper, 20)  # late data is looked at every fifteen seconds
+    assert not looks(stepper).busy
 
 
 def found(stepper: Stepper) -> dict[str, list[tuple[object, ...]]]:
@@ -166,7 +172,7 @@ def test_late_data_that_comes_while_a_look_is_on_its_way_is_looked_at_again(
         looks(stepper).wait()
         stepper.step(Intake())
         assert found(stepper)["signals"] == []
-        stepper.clock.advance(20)
+        advance(stepper, 20)
         settle(stepper)
         assert found(stepper)["signals"] == [row for row in whole["signals"] if rule.rule_id in row]
 
@@ -281,6 +287,6 @@ def test_a_look_that_the_writer_sent_away_is_no_failure_of_its_rule(monkeypatch:
         looks(stepper).wait()
         stepper.step(Intake())
         assert found(stepper)["signals"] == []
-        stepper.clock.advance(60)
+        advance(stepper, 60)
         settle(stepper)
         assert found(stepper)["signals"]
