@@ -155,6 +155,22 @@ def test_a_second_serve_is_told_who_has_the_store_and_the_first_goes_on(kafka: K
     assert differences(stored, traffic) == []
 
 
+@pytest.mark.timeout(120)
+def test_a_broken_rule_stops_no_start_and_is_named_until_it_is_mended(kafka: KafkaServer, tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "mine.sql").write_text("select 1\n", encoding="utf-8")
+    (rules / "mine.yml").write_text("title: [\n", encoding="utf-8")
+    pipeline = Pipeline(kafka.bootstrap, tmp_path, "broken", extra={"STILLWATCH_RULES__DIRECTORY": str(rules)})
+    with running(pipeline, ("serve",)):
+        wait_for(lambda: says(pipeline, "mine.yml"), 40, lambda: (ready(pipeline), pipeline.log("serve")))
+        for file in rules.iterdir():
+            file.unlink()
+        wait_for(lambda: not says(pipeline, "mine.yml"), 40, lambda: (ready(pipeline), pipeline.log("serve")))
+        assert pipeline.died() == []
+        assert "Traceback" not in pipeline.log("serve")
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_topic_that_does_not_exist_is_named(kafka: KafkaServer, tmp_path: Path, stage: str) -> None:
     pipeline = Pipeline(kafka.bootstrap, tmp_path, "nowhere", extra={"STILLWATCH_TOPICS__CREATE": "false"})
