@@ -165,14 +165,14 @@ def passes(store: Store, settings: Settings, rules: RuleSet, until: datetime, mi
                 looked += len(detector.run(tx, watermark=begin + timedelta(minutes=minute)).windows)
             detector.committed()
             held_s.append(time.perf_counter() - step)
-            if not aside.busy:
+            if not aside.pending:
                 break
             time.sleep(settings.serve.apply_every_s)  # the stream goes on here
         whole_s.append(time.perf_counter() - began)
         cpu_s.append(time.process_time() - cpu)
         rules_looked.append(looked)
         clock.skipped_s += max(0.0, 60 - whole_s[-1])
-    detector.close()
+    aside.close()
     print(
         f"{len(rules)} rules, {minutes} passes, one a minute, {sum(rules_looked) / minutes:.1f} rules each on average"
     )

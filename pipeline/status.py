@@ -69,6 +69,7 @@ def lines(status: Status) -> list[tuple[str, str]]:
         ("stalled", ", ".join(map(str, health.stalled_partitions)) or "none"),
         ("holes", str(health.holes)),
         ("store", f"{health.store_bytes / 1e6:.1f} MB"),
+        ("looks on their way", str(health.looks_pending)),
         ("alerts open", str(health.alerts_open)),
         ("to deliver", str(health.outbox_pending)),
         *(("warning", warning) for warning in health.warnings),

@@ -98,7 +98,8 @@ def live(simulation: Simulation, directory: Path, *, pack: int) -> list[list[Any
             def closed() -> bool | None:
                 check_alive(processes, directory)
                 health = client.health()
-                return health.events == simulation.truth.events and (health.watermark or newest) > newest
+                arrived = health.events == simulation.truth.events and (health.watermark or newest) > newest
+                return arrived and not health.looks_pending
 
             until(closed, within_s=90)
             return [rows(client, sql) for sql in ALL]

@@ -144,7 +144,8 @@ class _Demo:
             self.tell(health, 0)
             arrived = health.events + health.dead_letters + self._duplicates(client)
             quiet = all(row["idle"] for row in self._query(client, "select idle from pipeline_health"))
-            if arrived >= last and quiet and health.outbox_pending == 0 and self.receiver.messages:
+            done = quiet and not (health.looks_pending or health.outbox_pending)
+            if arrived >= last and done and self.receiver.messages:
                 return
             time.sleep(2)
 

@@ -71,9 +71,9 @@ class Aside:
         return rule_id in self._asked or rule_id in self._begun
 
     @property
-    def busy(self) -> bool:
-        """Whether any look is asked for, on its way, or not stored yet."""
-        return bool(self._asked or self._begun)
+    def pending(self) -> int:
+        """Looks that are asked for, on their way, or not stored yet."""
+        return len(self._asked.keys() | self._begun.keys())
 
     def begin(self, changed_since: datetime | None) -> None:
         """A transaction begins to be looked at, perhaps for the second time; what it changed."""

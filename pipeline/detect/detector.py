@@ -96,11 +96,6 @@ class Detector:
         if self.aside is not None:
             self.aside.committed()
 
-    def close(self) -> None:
-        """End what is looked at beside the transactions."""
-        if self.aside is not None:
-            self.aside.close()
-
     def forget(self, rule_id: str | None = None) -> None:
         """What looks find that are on their way, of this rule or of any, is about something that is no more."""
         if self.aside is not None:

@@ -244,6 +244,7 @@ class _Loop:
                 unheard=self.stepper.unheard,
                 lag=lag,
                 behind_s=self.stepper.behind_s if any(lag.values()) else 0.0,
+                looks_pending=self.stepper.looks_pending,
                 outbox_pending=waiting,
                 counts=counts,
                 store_bytes=size_bytes,

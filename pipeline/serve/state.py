@@ -39,6 +39,7 @@ class Seen:
     unheard: frozenset[int]
     lag: Mapping[str, int]
     behind_s: float  # how old the newest deltas that are counted were, if there are more to read
+    looks_pending: int
     outbox_pending: int
     counts: Counts
     store_bytes: int
@@ -132,6 +133,7 @@ class ServeState:
             dead_letters=counts.dead_letters,
             holes=counts.holes,
             alerts_open=counts.alerts_open,
+            looks_pending=seen.looks_pending if seen else 0,
             outbox_pending=seen.outbox_pending if seen else 0,
             warnings=seen.warnings if seen else (),
         )

@@ -73,6 +73,7 @@ class Stepper:
     broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of RuleWatch; changed between steps
     endpoints: Endpoints = field(init=False)  # whom alerts are told to; changed between steps
     _detector: Detector = field(init=False)
+    _aside: Aside | None = field(init=False)
     _heard_s: dict[int, float] = field(init=False)
     _key: bytes = field(init=False, repr=False)
     _looked_at_s: float = field(init=False)  # at itself
@@ -80,8 +81,10 @@ class Stepper:
 
     def __post_init__(self) -> None:
         self.endpoints = Endpoints.of_settings(self.settings.webhook, self.settings.topics.alerts)
-        aside = Aside(self.store, self.clock, within_s=self.settings.rules.timeout_s) if self.aside else None
-        self._detector = Detector(self.settings, self.rules, self.clock, self.metrics, paced=self.paced, aside=aside)
+        self._aside = Aside(self.store, self.clock, within_s=self.settings.rules.timeout_s) if self.aside else None
+        self._detector = Detector(
+            self.settings, self.rules, self.clock, self.metrics, paced=self.paced, aside=self._aside
+        )
         self._heard_s = dict.fromkeys(range(self.partitions), self.clock.monotonic())
         self.unheard = frozenset(self._heard_s)
         self._key = read_key(self.settings.privacy)
@@ -94,12 +97,18 @@ class Stepper:
 
     def close(self) -> None:
         """End looks that are on their way; their rules are due again after the next start."""
-        self._detector.close()
+        if self._aside is not None:
+            self._aside.close()
 
     @property
     def off(self) -> Mapping[str, str]:
         """Why each rule that is switched off is."""
         return self._detector.off
+
+    @property
+    def looks_pending(self) -> int:
+        """Looks that were due by the last step and are not stored yet."""
+        return 0 if self._aside is None else self._aside.pending
 
     def step(self, intake: Intake, outcomes: Sequence[Outcome] = (), epoch: str = "") -> Applied:
         """Apply all of it or nothing.

@@ -73,6 +73,7 @@ class Health:
     holes: int
     alerts_open: int
     outbox_pending: int
+    looks_pending: int = 0  # of rules, due by this watermark and not stored yet
     extra: Mapping[str, float] = field(default_factory=dict)
     warnings: Sequence[str] = ()  # what somebody should mend, though all goes on
 

@@ -103,7 +103,7 @@ def settle(stepper: Stepper) -> None:
         stepper.step(Intake())
         looks(stepper).wait()
         advance(stepper, 20)  # late data is looked at every fifteen seconds
-    assert not looks(stepper).busy
+    assert looks(stepper).pending == stepper.looks_pending == 0
 
 
 def found(stepper: Stepper) -> dict[str, list[tuple[object, ...]]]:
