@@ -108,7 +108,7 @@ class Aside:
 
     def forget(self, rule_id: str | None = None) -> None:
         """Nothing is to come of a look that was asked for before, of this rule or of any."""
-        for known in [rule_id] if rule_id is not None else list(self._begun):
+        for known in [rule_id] if rule_id is not None else [*self._asked, *self._begun]:
             self._asked.pop(known, None)
             item = self._begun.pop(known, None)
             if item is not None:

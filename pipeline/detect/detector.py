@@ -83,7 +83,10 @@ class Detector:
                 self._rests.changed(rule.rule_id)
                 self._live_until_s.pop(rule.rule_id, None)
                 self.forget(rule.rule_id)
-        self._rests.gone(before.keys() - rules.rules.keys())
+        gone = before.keys() - rules.rules.keys()
+        self._rests.gone(gone)
+        for rule_id in gone:
+            self.forget(rule_id)
         self.rules = rules
 
     @property

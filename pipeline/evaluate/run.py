@@ -128,7 +128,7 @@ def _runs(
 
 @contextmanager
 def worlds_at_a_time(processes: int, settings: Settings) -> Iterator[tuple[ProcessPoolExecutor, Settings]]:
-    """Processes for that many worlds, and settings for each: two stores of two threads take a fifth more CPU."""
+    """Processes for that many worlds, and settings for each: two stores of two threads take a tenth more CPU."""
     alone = settings.model_copy(update={"store": settings.store.model_copy(update={"threads": 1})})
     # Spawned: Polars' threads do not survive a fork.
     with ProcessPoolExecutor(processes, get_context("spawn"), quiet, (settings.log,)) as pool:

@@ -65,7 +65,7 @@ class Stepper:
     partitions: int
     watches_itself: bool = False  # by the wall clock: not over files of the past
     paced: bool = False  # a stream goes on meanwhile: costly rules look less often
-    aside: bool = False  # and beside it, in a thread; call ``close``
+    aside: bool = False  # looks that take long are made beside the writer, in a thread: call ``close``
     watermark: datetime | None = None
     stalled: tuple[int, ...] = ()
     unheard: frozenset[int] = frozenset()  # partitions of which no worker has spoken since the start

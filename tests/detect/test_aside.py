@@ -241,6 +241,19 @@ def test_what_a_rule_found_before_it_was_changed_does_not_count() -> None:
         }
 
 
+def test_what_a_rule_found_before_it_was_switched_off_does_not_count() -> None:
+    stream = Stream()
+    with serving(stream.clock) as stepper:
+        stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
+        looks(stepper).wait()
+        stepper.use(RuleSet({name: rule for name, rule in RULES.rules.items() if name != "shared_prompt"}))
+        settle(stepper)
+        assert {row[0] for row in stepper.store.connection.execute("select rule_id from signals").fetchall()} == {
+            "closed_loop_pool",
+            "shared_client",
+        }
+
+
 def test_what_was_read_of_a_known_set_that_is_removed_does_not_come_back() -> None:
     stream = Stream()
     with serving(stream.clock) as stepper:
