@@ -25,6 +25,7 @@ from pipeline.rules.run import RuleAbortedError, RuleResultError, evaluate
 from pipeline.store import Store
 
 ASIDE_S: Final = 0.25  # a look that takes longer, or of which that is not known, does not hold the writer up
+GATHER_S: Final = 3.0  # so long a look that has ended waits for those after it: they are stored and judged in one go
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +44,7 @@ class Look:
     frames: list[pl.DataFrame] = field(default_factory=list)
     error: RuleAbortedError | RuleResultError | None = None
     took_s: float = 0.0
+    ended_s: float = 0.0  # monotonic
     told: bool = False  # handed to the writer, whose transaction is not committed yet
     counted: bool = False  # how it ended is known to what lasts longer than a transaction
 
@@ -87,14 +89,15 @@ class Aside:
         self._asked[look.rule.rule_id] = look
 
     def ended(self) -> list[Look]:
-        """Looks that have ended and are to be stored in the transaction at hand."""
-        ended = []
-        for look, future in self._begun.values():
-            if future.done():
-                future.result()  # what no look may end with is raised here
-                look.told = True
-                ended.append(look)
-        return ended
+        """Looks that are to be stored in the transaction at hand: all that ended, once none waits for others."""
+        ended = [(look, future) for look, future in self._begun.values() if future.done()]
+        waited_s = self._clock.monotonic() - min((look.ended_s for look, _ in ended), default=0.0)
+        if len(ended) < len(self._begun) and waited_s < GATHER_S:
+            return []
+        for look, future in ended:
+            future.result()  # what no look may end with is raised here
+            look.told = True
+        return [look for look, _ in ended]
 
     def committed(self) -> None:
         """The transaction at hand is: begin what it asked for, forget what it stored."""
@@ -143,7 +146,8 @@ class Aside:
         except QueryError:
             pass  # the writer has the memory to itself just now
         finally:
-            look.took_s = self._clock.monotonic() - begun_s
+            look.ended_s = self._clock.monotonic()
+            look.took_s = look.ended_s - begun_s
             self._cursor = None
             cursor.close()  # ends the transaction
 

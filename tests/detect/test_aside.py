@@ -18,7 +18,7 @@ import pytest
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.corpora import known_set
-from pipeline.detect.aside import Aside
+from pipeline.detect.aside import GATHER_S, Aside
 from pipeline.detect.trouble import rule_trouble
 from pipeline.errors import StoreError
 from pipeline.fingerprint.partition import PartitionState
@@ -188,6 +188,40 @@ def test_the_writer_does_not_wait(tmp_path: Path) -> None:
         assert (applied.applied, events) == (1, EVENTS.height)
         begun = time.monotonic()
     assert time.monotonic() - begun < 10  # what is on its way is ended, not waited for
+
+
+def test_what_ends_soon_after_another_look_is_stored_with_it_and_what_takes_long_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    let = {rule_id: threading.Event() for rule_id in RULES.rules}
+
+    def held(cursor: Any, rule: Any, *asked: Any, **limits: Any) -> pl.DataFrame:
+        assert let[rule.rule_id].wait(60)
+        return evaluate(cursor, rule, *asked, **limits)
+
+    monkeypatch.setattr("pipeline.detect.aside.evaluate", held)
+    stream = Stream()
+    with serving(stream.clock) as stepper:
+        stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
+        first, second, third = looks(stepper)._begun
+
+        def end(rule_id: str) -> None:
+            let[rule_id].set()
+            looks(stepper)._begun[rule_id][1].result(60)
+
+        end(first)
+        stepper.step(Intake())
+        assert stepper.looks_pending == 3
+        advance(stepper, GATHER_S)
+        stepper.step(Intake())
+        assert stepper.looks_pending == 2
+        end(second)
+        stepper.step(Intake())
+        assert stepper.looks_pending == 2
+        end(third)
+        stepper.step(Intake())
+        assert stepper.looks_pending == 0
+        assert len(found(stepper)["members"]) == 120
 
 
 def test_a_look_that_fails_makes_its_rule_rest_and_no_transaction_run_again() -> None:
