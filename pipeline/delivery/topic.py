@@ -23,6 +23,7 @@ from pipeline.metrics import Metrics
 
 BATCH: Final = 100
 CONFIRMED_WITHIN_S: Final = 30.0
+FOUND_WITHIN_S: Final = 10.0  # a broker that answers, and in it the topic
 CLOSED_WITHIN_S: Final = 5.0
 
 _log = logs.get("delivery")
@@ -64,12 +65,17 @@ class TopicSender:
     def send(self, messages: Sequence[DueMessage]) -> list[Outcome]:
         """Send them in order and wait until each is confirmed or refused; never raises for what the broker does.
 
-        Blocks for at most CONFIRMED_WITHIN_S.
+        Blocks for at most CONFIRMED_WITHIN_S, and FOUND_WITHIN_S before that for the first and for a new topic.
         """
         try:
             if self._producer is None:
+                found_ms = int(FOUND_WITHIN_S * 1000)
                 self._producer = KafkaProducer(
-                    **kafka_options(self.kafka), acks="all", enable_idempotence=True, max_block_ms=10_000
+                    **kafka_options(self.kafka),
+                    acks="all",
+                    enable_idempotence=True,
+                    bootstrap_timeout_ms=found_ms,
+                    max_block_ms=found_ms,
                 )
             sent = [
                 self._producer.send(

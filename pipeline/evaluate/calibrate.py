@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -121,7 +121,7 @@ def calibrate(
         f"{len(what.seeds)} simulated benign worlds at {', '.join(what.knowledge)}, with and without facts about "
         f"accounts, {'real' if what.prompts else 'built-in'} prompts"
     )
-    return summarise(observed, settings, about)
+    return summarise(observed, _versions(settings), about)
 
 
 def calibrate_own(own: Own, settings: Settings) -> Reference:
@@ -156,14 +156,23 @@ def calibrate_own(own: Own, settings: Settings) -> Reference:
     about = f"{(last - first) / timedelta(days=1):.1f} days of own traffic, taken as benign" + (
         f"; too few accounts for {', '.join(few)}" if few else ""
     )
-    return summarise(known, settings, about)
+    return summarise(known, _versions(settings), about)
 
 
-def summarise(worlds: Iterable[Observed], settings: Settings, about: str) -> Reference:
+def _versions(settings: Settings) -> dict[str, str]:
+    return {rule.rule_id: rule.version for rule in load_rules(settings.rules)}
+
+
+def summarise(worlds: Iterable[Observed], versions: Mapping[str, str], about: str) -> Reference:
     """The reference: of each population how its accounts score, and a bound above the mean of F over them.
 
     Pure. The bound is the mean over worlds plus what their differences leave open with 99 %, plus what worlds higher
     than any that was seen may add; at least 1, which is the mean where nobody scores.
+
+    Args:
+        worlds: ten or more.
+        versions: of the rules that observed them, by id.
+        about: for whoever reads the reference.
 
     Raises:
         UsageError: a population was observed in fewer than ten worlds.
@@ -194,8 +203,7 @@ def summarise(worlds: Iterable[Observed], settings: Settings, about: str) -> Ref
             rounded_up(group["score"]),
             {str(rule): rounded_up(own["strength"]) for (rule,), own in sorted(seen.group_by("rule_id"))},
         )
-    versions = {rule.rule_id: rule.version for rule in load_rules(settings.rules)}
-    return Reference(VERSION, about, versions, populations)
+    return Reference(VERSION, about, dict(versions), populations)
 
 
 def _too_few(what: str) -> UsageError:

@@ -212,9 +212,9 @@ def differences(stored: Stored, traffic: Traffic) -> list[str]:
     return found
 
 
-def settle(pipeline: Pipeline, traffic: Traffic, *, timeout_s: float = 90) -> Stored:
+def settle(pipeline: Pipeline, traffic: Traffic, *, timeout_s: float = 180) -> Stored:
     """Wait until all that was sent has arrived, stop serve, read the store; at the limit, as it is then."""
-    deadline = time.monotonic() + timeout_s
+    deadline, pause_s = time.monotonic() + timeout_s, 3.0
     while True:
         time.sleep(2)  # real processes over a real broker: there is no clock to move here
         pipeline.stop("serve")
@@ -223,7 +223,8 @@ def settle(pipeline: Pipeline, traffic: Traffic, *, timeout_s: float = 90) -> St
         if arrived >= traffic.items or time.monotonic() > deadline:
             return stored
         pipeline.spawn("serve")
-        time.sleep(3)
+        time.sleep(pause_s)
+        pause_s *= 1.5  # on a busy machine it has only just started by then
 
 
 def random_victims(names: Sequence[str], kills: int, seed: int) -> list[tuple[str, float]]:
