@@ -42,6 +42,12 @@ def behind(text: str) -> str:
     return "\n".join(code(texts[name]) for name in sorted(found))
 
 
+@cache
+def views_in_order() -> tuple[str, ...]:
+    """The macros and views of ``sql/views``, each after those that it uses."""
+    return tuple(in_order(view_texts()))
+
+
 def in_order(texts: Mapping[str, str]) -> Iterator[str]:
     """Each macro and view after those that it uses.
 

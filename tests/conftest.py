@@ -10,6 +10,15 @@ from typing import Protocol
 import pytest
 import structlog
 
+# Workers of pytest-xdist have a core each: with more threads Polars' small frames of tests take two thirds more CPU.
+# What tests start as processes runs as shipped.
+if "PYTEST_XDIST_WORKER" in os.environ and "POLARS_MAX_THREADS" not in os.environ:
+    os.environ["POLARS_MAX_THREADS"] = "1"
+    import polars as pl
+
+    assert pl.thread_pool_size() == 1
+    del os.environ["POLARS_MAX_THREADS"]
+
 from pipeline.broker import EmbeddedBroker
 from tests.kafka.server import KafkaServer, fetch, missing
 

@@ -13,7 +13,7 @@ import duckdb
 
 from pipeline.errors import StoreError, StoreVersionError
 from pipeline.resources import sql_dir
-from pipeline.sql_text import in_order, view_texts
+from pipeline.sql_text import view_texts, views_in_order
 
 _NAME: Final = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
@@ -136,7 +136,7 @@ def write_views(connection: duckdb.DuckDBPyConnection) -> None:
     try:
         for name in _own(connection, "select view_name from duckdb_views() where not internal and not temporary"):
             connection.execute(f'drop view "{name}"')
-        for text in in_order(texts):
+        for text in views_in_order():
             connection.execute(text)
         connection.execute("delete from meta where key = 'views'")
         connection.execute("insert into meta values ('views', $digest)", {"digest": digest})

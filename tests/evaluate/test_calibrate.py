@@ -87,9 +87,10 @@ def test_the_bound_is_above_the_mean_it_bounds_in_nearly_all_references() -> Non
         found = np.where(rng.uniform(size=50) < 0.1, rng.uniform(0, 0.5, 50), 0.0)
         if rng.uniform() < 0.5:
             found[:10] = rng.uniform(0.3, 0.7)
-        return found.tolist()
+        return [float(one) for one in found]
 
-    truth = float(pl.select(grown(pl.Series(np.concatenate([scores() for _ in range(4000)]))).mean()).item())  # E[F]
+    many = pl.DataFrame({"score": [score for _ in range(4000) for score in scores()]})
+    truth = float(many.select(grown(pl.col("score")).mean()).item())  # E[F]
     bounds = [
         summarise([observed(scores()) for _ in range(20)], VERSIONS, "test").populations["full/young"].bound
         for _ in range(60)
