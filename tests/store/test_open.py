@@ -73,18 +73,30 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         assert "install that version" in caught.value.next_step
 
 
+COUNTED = [Event(f"a{n % 5}", n * 90, n) for n in range(40)]
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of this version with all of COUNTED, some of it final, some not."""
+    path = tmp_path_factory.mktemp("counted") / "new.duckdb"
+    with opened(path) as store, store.transaction() as tx:
+        apply_deltas(tx, [delta(n, n + 1, [event], committed=n) for n, event in enumerate(COUNTED)])
+        fold(tx, watermark=START + timedelta(minutes=30))
+    return path
+
+
+@pytest.mark.xdist_group("older stores")  # what they are made of is made once
 @pytest.mark.parametrize("version", range(1, len(migrations())))
-def test_a_store_of_each_older_version_is_migrated_with_all_it_counted(tmp_path: Path, version: int) -> None:
-    events = [Event(f"a{n % 5}", n * 90, n) for n in range(40)]
-    with opened(tmp_path / "new.duckdb") as store, store.transaction() as tx:
-        apply_deltas(tx, [delta(n, n + 1, [event], committed=n) for n, event in enumerate(events)])
-        fold(tx, watermark=START + timedelta(minutes=30))  # some of it final, some not
+def test_a_store_of_each_older_version_is_migrated_with_all_it_counted(
+    counted: Path, tmp_path: Path, version: int
+) -> None:
     path = tmp_path / "old.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute("set timezone = 'UTC'")
         migrate(connection, now=START, place="old", up_to=version)
         connection.execute("create view old_view as select 1 as x")
-        connection.execute(f"attach '{tmp_path / 'new.duckdb'}' as new (read_only)")
+        connection.execute(f"attach '{counted}' as new (read_only)")
         tables = connection.execute("select table_name from duckdb_tables() where database_name = 'old'").fetchall()
         # Those that both versions have: a later one may have moved a column elsewhere.
         columns = (
@@ -99,7 +111,7 @@ def test_a_store_of_each_older_version_is_migrated_with_all_it_counted(tmp_path:
         opened(path, read_only=True)
     with opened(path) as store:
         assert stored_version(store.connection) == len(migrations())
-        expected = Counter((event.account, int(event.at_s // 60)) for event in events)
+        expected = Counter((event.account, int(event.at_s // 60)) for event in COUNTED)
         assert {key: count for key, (count, _) in minutes(store).items()} == expected
         assert rows(store, "select sum(events)::int, sum(output_tokens)::int from accounts") == [(40, sum(range(40)))]
         assert rows(store, "select count(*) from suspicious_accounts") == [(0,)]
