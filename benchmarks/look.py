@@ -1,10 +1,11 @@
 """CPU-seconds of a look of every rule at many accounts: `python -m benchmarks.look [--accounts N] [--shape NAME]`.
 
-A simulated world of 5,000 accounts goes through `stillwatch analyze`; its store is then multiplied in SQL: each copy
-has accounts, keys, payments and organisations of its own, and things of its own that fewer than 20 accounts had; what
-more had (popular tools, networks, passages) all copies have together. It is folded then, as a running `serve` keeps
-it. One look of each rule at the last window, then scores, names and campaigns of all accounts that have a signal; then
-passes as `serve` makes them, a minute of event time each, on the clock that rules rest by; and again with 50 rules.
+A simulated world of 5,000 accounts goes through `stillwatch analyze` and is folded, as a running `serve` keeps it. Its
+tables are then multiplied in SQL, window by window: each copy has accounts, keys, payments and organisations of its
+own, and things of its own that fewer than 20 accounts had; what more had (popular tools, networks, passages) all
+copies have together. One look of each rule at the last window, then scores, names and campaigns of all accounts that
+have a signal; then passes as `serve` makes them, a minute of event time each, on the clock that rules rest by; and
+again with 50 rules.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from pipeline.rules.run import evaluate
 from pipeline.simulate import DEFAULT_START, plan
 from pipeline.store import Store
 from pipeline.store.fold import Folder
+from pipeline.store.levels import LEVELS
 
 POPULAR: Final = 20  # accounts from which on a thing is everybody's
 _T = TypeVar("_T")
@@ -43,10 +45,14 @@ _OWN: Final = ("account", "api_key", "end_user")
 # Each table and, of its columns, which belong to a copy alone: always, or where the kind beside them says so.
 _TABLES: Final[dict[str, dict[str, str | None]]] = {
     "account_fact": {"account_id": None, "payment_hash": None, "organisation": None},
-    "distribution_delta": {"account_id": None},
-    "loop_delta": {"account_id": None},
-    "pane_delta": {"entity_id": "kind"},
-    "link_delta": {"source_id": "source_kind", "target_id": "target_kind"},
+    "account_seen": {"account_id": None},
+    "pane": {"entity_id": "kind"},
+    "hour": {"entity_id": "kind"},
+    "day": {"entity_id": "kind"},
+    "link_hour": {"source_id": "source_kind", "target_id": "target_kind"},
+    "link_day": {"source_id": "source_kind", "target_id": "target_kind"},
+    "distribution_hour": {"account_id": None},
+    "loop_hour": {"account_id": None},
 }
 
 
@@ -70,12 +76,12 @@ _MADE: Final = (
 
 
 def multiply(connection: duckdb.DuckDBPyConnection, copies: int) -> None:
-    """Add ``copies`` copies of everything that the last analysis brought."""
+    """Add ``copies`` copies of everything, the windows of each table in their order."""
     connection.execute(
         """
         create temp table everybodys as
         select target_kind as kind, target_id as id
-        from link_delta
+        from link_hour
         where source_kind = 'account'
         group by target_kind, target_id
         having count(distinct source_id) >= ?
@@ -92,13 +98,19 @@ def multiply(connection: duckdb.DuckDBPyConnection, copies: int) -> None:
             f"{name} || copy.mark, {name}) as {name}"
             for name, kind in columns.items()
         )
+        window = LEVELS[table].window if table in LEVELS else None
         # A template's panes are everybody's or one copy's; everybody's are there already.
-        where = (
-            f"where kind in ({own}) or (told.kind, told.entity_id) not in (select (kind, id) from everybodys)"
-            if table == "pane_delta"
-            else ""
+        left = (
+            f"(kind in ({own}) or (told.kind, told.entity_id) not in (select (kind, id) from everybodys))"
+            if "entity_id" in columns
+            else "true"
         )
-        connection.execute(f"insert into {table} select told.* replace ({marked}) from {table} as told, copy {where}")
+        insert = f"insert into {table} select told.* replace ({marked}) from {table} as told, copy where {left}"
+        if window is None:
+            connection.execute(insert)
+            continue
+        for (at,) in connection.execute(f"select distinct {window} from {table} order by all").fetchall():
+            connection.execute(f"{insert} and {window} = ?", [at])
     connection.execute("drop table everybodys")
     connection.execute("drop table copy")
 
@@ -190,23 +202,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accounts", type=int, default=100_000)
     parser.add_argument("--shape", default="fixed_prompt")
-    parser.add_argument("--minutes", type=int, default=60, help="passes")
+    parser.add_argument("--minutes", type=int, default=60, help="passes; 0: one look of each rule only")
+    parser.add_argument("--directory", type=Path, help="where the store is made; by default among temporary files")
     asked = parser.parse_args()
     logs.configure(LogSettings(level="error"), service="bench")
     settings = Settings()
     simulation = plan(asked.shape, seed=1, start=DEFAULT_START)
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(dir=asked.directory) as place:
         log, path = Path(place) / "events.ndjson", Path(place) / "bench.duckdb"
         log.write_bytes(b"".join(chunk.ndjson() for chunk in simulation.chunks(10_000)))
         clock = ManualClock(DEFAULT_START + timedelta(days=2, hours=2))
         analyze([log], path, settings, clock=clock, metrics=Metrics(), accounts=simulation.accounts.to_dicts())
         log.unlink()
+        fold(path)
         with duckdb.connect(str(path)) as connection:
             connection.execute("set timezone = 'UTC'")
             connection.execute("set preserve_insertion_order = false")
             there = connection.execute("select count(*) from account_fact").fetchall()[0][0]
             multiply(connection, max(0, round(asked.accounts / there) - 1))
-        fold(path)
         with Store.open(path, StoreSettings(), clock=SystemClock()) as store:
             rules = load_rules(settings.rules)
             detector = Detector(settings, rules, SystemClock(), Metrics())
@@ -228,7 +241,7 @@ def main() -> None:
                 cpu, took, _ = _spent(partial(detector.judge, tx, found))
                 print(f"scores, names, campaigns of {len(found):,}: {cpu:.2f} CPU-s {took:.2f} s")
                 print(f"looks and judgement of an average minute: {a_minute + cpu:.2f} CPU-s")
-            for number in (len(rules), 50):
+            for number in (len(rules), 50) if asked.minutes else ():
                 passes(store, settings, more_rules(rules, number), until, asked.minutes)
 
 
