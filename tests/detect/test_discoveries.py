@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -45,8 +46,15 @@ POPULATION = {"accounts": 5, "worlds": 5, "bound": 2, "scores": [], "rules": {}}
 END = START + timedelta(minutes=MINUTES)
 
 
+@cache
+def _one_store() -> Tx:
+    return Tx()
+
+
 def store_of(values: list[float | None], cleared: list[bool] | None = None, heavy: list[bool] | None = None) -> Tx:
-    tx = Tx()
+    tx = _one_store()
+    tx.execute("delete from finding")
+    tx.execute("delete from naming_state")
     words = cleared or [False] * len(values)
     tx.insert(
         "finding",
@@ -97,7 +105,7 @@ def by_hand(values: list[float | None], cleared: list[bool], tests: int, rate: f
     return best
 
 
-@settings(deadline=None)  # a store each
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.none() | st.sampled_from([0.4, 1.0, 50.0, 500.0, 1000.0, 2e3, 1e4, 2e5, 1e9]), st.booleans()),

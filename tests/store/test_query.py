@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -103,12 +103,26 @@ HOSTILE = [
 ]
 
 
+@contextmanager
+def opened(directory: Path) -> Iterator[Store]:
+    """A store of three accounts."""
+    with Store.open(directory / "s.duckdb", SETTINGS, clock=ManualClock(START)) as store:
+        with store.transaction() as tx:
+            apply_deltas(tx, [delta(0, 3, [Event("a", 1), Event("b", 2), Event("c", 200)])])
+        yield store
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(tmp_path / "s.duckdb", SETTINGS, clock=ManualClock(START)) as opened:
-        with opened.transaction() as tx:
-            apply_deltas(tx, [delta(0, 3, [Event("a", 1), Event("b", 2), Event("c", 200)])])
-        yield opened
+    with opened(tmp_path) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def same(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """One store for all who only ask: whoever changes it fails the next one too."""
+    with opened(tmp_path_factory.mktemp("same")) as store:
+        yield store
 
 
 def ask(
@@ -118,11 +132,11 @@ def ask(
 
 
 @pytest.mark.parametrize("sql", HOSTILE)
-def test_hostile_sql_is_refused_and_changes_nothing(store: Store, sql: str) -> None:
+def test_hostile_sql_is_refused_and_changes_nothing(same: Store, sql: str) -> None:
     with pytest.raises(QueryError) as caught:
-        ask(store, sql)
+        ask(same, sql)
     assert caught.value.next_step
-    with store.transaction() as tx:
+    with same.transaction() as tx:
         assert tx.execute("select count(*) from pane_delta where kind = 'account'").fetchone() == (3,)
         assert tx.execute("select current_setting('lock_configuration')").fetchone() == (True,)
 
@@ -153,8 +167,8 @@ def test_hostile_sql_is_refused_and_changes_nothing(store: Store, sql: str) -> N
         "select 1;",
     ],
 )
-def test_what_analysts_write_runs(store: Store, sql: str) -> None:
-    assert ask(store, sql).table.num_rows >= 1
+def test_what_analysts_write_runs(same: Store, sql: str) -> None:
+    assert ask(same, sql).table.num_rows >= 1
 
 
 def test_without_its_first_guard_the_transaction_still_refuses(store: Store) -> None:
