@@ -237,7 +237,7 @@ def _baselines(simulation: Simulation) -> dict[str, dict[str, float]]:
 def quick(seeds: Sequence[int] = (1,)) -> Plan:
     """A few small worlds, to see on every change that nothing fell apart."""
     names = ("fixed_prompt", "proxy_network")
-    return Plan(names, tuple(seeds), accounts=1000, baselines=False, step=timedelta(hours=12))
+    return Plan(names, tuple(seeds), accounts=1000, baselines=False, step=timedelta(hours=24))
 
 
 def full(seeds: Sequence[int]) -> Plan:

@@ -53,7 +53,8 @@ def connect(path: Path | None, settings: StoreSettings, *, read_only: bool) -> d
     if path is not None:
         _check_place(path, read_only=read_only)
     config: dict[str, str | bool | int | float | list[str]] = {
-        "threads": settings.threads,
+        # What is only in memory is small, cases of rules above all: a second thread would take a third more CPU there.
+        "threads": settings.threads if path else 1,
         "memory_limit": f"{settings.query_memory_mb if read_only else settings.memory_limit_mb}MiB",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",

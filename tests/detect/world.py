@@ -52,7 +52,7 @@ class Tx:
     """A connection with the two things that detection asks of a transaction."""
 
     def __init__(self) -> None:
-        self.connection = duckdb.connect()
+        self.connection = duckdb.connect(config={"threads": 1})
         self.connection.execute("set timezone = 'UTC'")
         panes, links = aggregate(EVENTS.to_frame())
         for table, frame in (

@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.config import Settings
 from pipeline.errors import UsageError
 from pipeline.evaluate import Evaluation, Plan, evaluate, render
 from pipeline.evaluate.baselines import aegisgate, mmd, prada, volume
@@ -19,7 +18,7 @@ from pipeline.evaluate.run import quick
 from pipeline.evaluate.score import Found, RunScore, score
 from pipeline.evaluate.summary import summarise
 from pipeline.simulate import plan
-from tests.evaluate.worlds import only
+from tests.evaluate.worlds import ALL, only
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -168,7 +167,7 @@ def test_two_processes_find_what_one_finds() -> None:
 
 @pytest.fixture(scope="module")
 def small() -> Evaluation:
-    return evaluate(quick(), Settings())
+    return evaluate(quick(), ALL)
 
 
 @pytest.mark.xdist_group("small worlds")  # run once

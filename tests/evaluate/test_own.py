@@ -135,7 +135,7 @@ def test_the_command_judges_own_traffic(
     disabled = json.dumps(
         only("shared_prompt", "asks_for_reasoning", "closed_loop_pool", "shared_client").rules.disabled
     )
-    (tmp_path / "stillwatch.toml").write_text(f"rules.disabled = {disabled}\n")
+    (tmp_path / "stillwatch.toml").write_text(f"store.threads = 1\nrules.disabled = {disabled}\n")
     words = "evaluate --benign traffic.ndjson --facts facts.ndjson --scenarios grading --seeds 2 --json"
     code = cli(words.split(), debug=False)
     out, err = capfd.readouterr()
