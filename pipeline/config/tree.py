@@ -138,7 +138,9 @@ class StoreSettings(Section):
     threads: Positive = 2
     retention_panes_h: Positive = 48
     retention_loops_h: Positive = Field(48, description="sampled passages of outputs and inputs")
-    retention_hours_d: Positive = 90
+    retention_hours_d: Positive = Field(
+        90, description="hours, dead letters, and the words of messages about alerts that have been over for as long"
+    )
     retention_days_d: Positive = 400
     fold_every_s: Seconds = 10.0
     checkpoint_every_s: Seconds = 60.0

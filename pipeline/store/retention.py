@@ -1,4 +1,5 @@
-"""Deletes windows whose time is up: panes, hours and days; dead letters with the hours. Never findings or alerts.
+"""Deletes windows whose time is up: panes, hours and days; with the hours dead letters, and what messages said about
+alerts that have long been over. Never findings, alerts, or that something was told.
 
 By the wall clock, not by the watermark: what must be gone after 48 hours must be gone when the traffic has stopped,
 too. The time counts from the end of the window or from when it was last written, whichever is later: a replay of last
@@ -17,6 +18,17 @@ from pipeline.store.levels import DAY, DISTRIBUTION_HOUR, HOUR, LINK_DAY, LINK_H
 from pipeline.store.transaction import Transaction
 
 WINDOWS_A_TURN: Final = 120
+
+# A message that was given up may be sent again, and an alert that lasts is reminded of in the words of its last one.
+_SAID: Final = """
+update outbox
+set body = ''
+where
+    body <> ''
+    and created_at < $before
+    and state in ('delivered', 'grouped', 'skipped')
+    and alert_id not in (select alert_id from alert where resolved_at is null or resolved_at >= $before)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +56,9 @@ def kept_for(settings: StoreSettings) -> Mapping[Level, timedelta]:
 
 def expire(tx: Transaction, settings: StoreSettings, *, windows: int = WINDOWS_A_TURN) -> Expired:
     """Delete up to ``windows`` windows of each level whose time is up."""
-    rows = _count(
-        tx.execute("delete from dead_letter where seen_at < $before", {"before": tx.now - kept_for(settings)[HOUR]})
-    )
+    hours = {"before": tx.now - kept_for(settings)[HOUR]}
+    rows = _count(tx.execute("delete from dead_letter where seen_at < $before", hours))
+    rows += _count(tx.execute(_SAID, hours))
     more = False
     for level, kept in kept_for(settings).items():
         before = tx.now - kept
