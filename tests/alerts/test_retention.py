@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from pipeline.clock import ManualClock
 from pipeline.config import StoreSettings
-from pipeline.store import Store
+from pipeline.store import Store, Transaction
 from pipeline.store.retention import expire
 from tests.alerts.made import START, Day
 from tests.store.made import memory_store
@@ -18,15 +18,16 @@ GROUPED = {"group_by": ["all"], "group_wait_s": 0, "group_interval_s": 0}
 
 
 @contextmanager
-def later(store: Store, day: Day, **time: float) -> Iterator[None]:
+def later(store: Store, day: Day, **time: float) -> Iterator[Transaction]:
     """What comes then, in a transaction of its own."""
     day.advance(**time)
-    with store.transaction() as day.tx:
-        yield
+    with store.transaction() as tx:
+        day.tx = tx
+        yield tx
 
 
-def gone(day: Day) -> int:
-    return expire(day.tx, SETTINGS).rows
+def gone(tx: Transaction) -> int:
+    return expire(tx, SETTINGS).rows
 
 
 def test_the_words_of_what_is_long_over_go_and_that_it_was_told_stays() -> None:
@@ -45,11 +46,11 @@ def test_the_words_of_what_is_long_over_go_and_that_it_was_told_stays() -> None:
             assert len(day.delivered("together")) == 2
             assert day.refused("away") == 2  # the first of each alert; given up
             history = day.ask("select * exclude (delivery, delivered_at) from alert_events order by all")
-        with later(store, day, days=89):
-            assert gone(day) == 0
-        with later(store, day, days=2):
-            assert gone(day) > 0
-            assert gone(day) == 0
+        with later(store, day, days=89) as tx:
+            assert gone(tx) == 0
+        with later(store, day, days=2) as tx:
+            assert gone(tx) > 0
+            assert gone(tx) == 0
             words = day.ask(
                 "select outbox.endpoint, coalesce(alert.campaign_id, 'group'), outbox.state, bool_or(body <> '') "
                 "from outbox left join alert on outbox.alert_id = alert.alert_id group by all order by all"
@@ -77,8 +78,8 @@ def test_an_alert_that_lasts_is_reminded_of_after_its_words_would_have_gone() ->
             day.campaign(5)
             day.look()
             assert day.told() == ["alert.opened"]
-        with later(store, day, days=99):
-            gone(day)
+        with later(store, day, days=99) as tx:
+            gone(tx)
         with later(store, day, days=1):
             day.turn()
             assert day.told() == ["alert.repeated"]
