@@ -203,6 +203,7 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=100_000)
     parser.add_argument("--shape", default="fixed_prompt")
     parser.add_argument("--minutes", type=int, default=60, help="passes; 0: one look of each rule only")
+    parser.add_argument("--memory-mb", type=int, default=StoreSettings().memory_limit_mb, help="store.memory_limit_mb")
     parser.add_argument("--directory", type=Path, help="where the store is made; by default among temporary files")
     asked = parser.parse_args()
     logs.configure(LogSettings(level="error"), service="bench")
@@ -220,7 +221,7 @@ def main() -> None:
             connection.execute("set preserve_insertion_order = false")
             there = connection.execute("select count(*) from account_fact").fetchall()[0][0]
             multiply(connection, max(0, round(asked.accounts / there) - 1))
-        with Store.open(path, StoreSettings(), clock=SystemClock()) as store:
+        with Store.open(path, StoreSettings(memory_limit_mb=asked.memory_mb), clock=SystemClock()) as store:
             rules = load_rules(settings.rules)
             detector = Detector(settings, rules, SystemClock(), Metrics())
             with store.transaction() as tx:
