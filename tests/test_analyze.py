@@ -97,7 +97,8 @@ def run(store: Path, simulation: Simulation, settings: Settings | None = None, *
     )
 
 
-@pytest.mark.parametrize(("text", "seed"), [("built-in", 3), ("real", 4)])
+@pytest.mark.parametrize("text", ["built-in", "real"])
+@pytest.mark.parametrize("seed", [3, 4])
 def test_the_planted_campaign_is_found_and_nobody_else_is_named(tmp_path: Path, text: str, seed: int) -> None:
     if text == "real" and not SHARED.is_dir():
         pytest.skip("../shared/data, the real prompts and timings, is not here")

@@ -18,7 +18,7 @@ from pipeline.evaluate.run import quick
 from pipeline.evaluate.score import Found, RunScore, score
 from pipeline.evaluate.summary import summarise
 from pipeline.simulate import plan
-from tests.evaluate.worlds import ALL, only
+from tests.evaluate.worlds import ALL
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -156,9 +156,8 @@ def test_a_name_that_is_not_known_is_refused() -> None:
 def test_two_processes_find_what_one_finds() -> None:
     what = Plan(("campaign", "benign"), (1,), accounts=40, baselines=False, step=timedelta(hours=8))
     told: list[int] = []
-    settings = only("shared_prompt", "shared_client", "closed_loop_pool", "never_idle")
-    one = evaluate(what, settings)
-    two = evaluate(what, settings, processes=2, progress=lambda done, _: told.append(done))
+    one = evaluate(what, ALL)
+    two = evaluate(what, ALL, processes=2, progress=lambda done, _: told.append(done))
     assert one == two
     assert [run.scenario for run in two.runs] == ["campaign", "benign"]
     assert two.runs[0].campaigns[0].named

@@ -18,7 +18,6 @@ from pipeline.evaluate.own import COHORT, Own, planted, planting, read_own
 from pipeline.evaluate.told import decoded, told
 from pipeline.simulate import DEFAULT_START, Simulation, plan
 from pipeline.simulate.population import FACTS
-from tests.evaluate.worlds import only
 
 NOW = DEFAULT_START + timedelta(days=3)
 
@@ -132,10 +131,7 @@ def test_the_command_judges_own_traffic(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "traffic.ndjson").write_bytes(b"".join(chunk.ndjson() for chunk in traffic.chunks()))
     (tmp_path / "facts.ndjson").write_bytes(traffic.facts_ndjson())
-    disabled = json.dumps(
-        only("shared_prompt", "asks_for_reasoning", "closed_loop_pool", "shared_client").rules.disabled
-    )
-    (tmp_path / "stillwatch.toml").write_text(f"store.threads = 1\nrules.disabled = {disabled}\n")
+    (tmp_path / "stillwatch.toml").write_text("store.threads = 1\n")
     words = "evaluate --benign traffic.ndjson --facts facts.ndjson --scenarios grading --seeds 2 --json"
     code = cli(words.split(), debug=False)
     out, err = capfd.readouterr()

@@ -127,7 +127,7 @@ def test_skeletons_of_beginnings_that_do_not_say_all() -> None:
     assert skeletons(pl.Series(texts)).to_list() == whole(pl.Series(texts)).to_list()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=50)
 @given(SEEDS, st.data())
 def test_system_prompts_that_repeat_say_what_each_says_alone(texts: pl.Series, data: st.DataObject) -> None:
     at = data.draw(st.lists(st.integers(0, len(texts) - 1), min_size=1, max_size=12))

@@ -83,7 +83,7 @@ def test_damaged_protobuf(junk: bytes, cut: int) -> None:
     assert decoded.events.is_empty()
 
 
-@settings(QUICK, max_examples=40)  # each decodes up to five batches
+@QUICK
 @given(st.lists(st.sampled_from(GOOD), min_size=1, max_size=12), st.data())
 def test_batches_do_not_matter(values: list[bytes], data: st.DataObject) -> None:
     frame = raw(*values)

@@ -86,7 +86,7 @@ def test_a_watch_speaks_once_a_limit() -> None:
 def test_a_member_whose_join_never_ends_is_made_anew_and_loses_nothing(
     kafka: KafkaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, told: bool
 ) -> None:
-    # As the embedded broker does, which is not used here: it makes the new member wait for the one that left, at times.
+    # As the embedded broker does, which is not used here: the member made anew got nothing from it for 30 s, at times.
     if not told:
         monkeypatch.setattr("pipeline.ingest.run.unheld", lambda *_: None)
     with bench(kafka.bootstrap, tmp_path) as made, stepped(made) as [one]:
