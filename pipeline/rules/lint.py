@@ -45,6 +45,7 @@ _TABLE_FUNCTIONS: Final = frozenset(
         "asked_kinds",
         "crowds",
         "last_fragments",
+        "link_days",
         "link_rows",
         "often_said",
         "output_loops",

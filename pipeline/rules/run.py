@@ -83,8 +83,15 @@ def evaluate(tx: Tx, rule: Rule, since: datetime, until: datetime, *, within_s: 
             table = _taken(rule.rule_id, tx.execute(rule.sql, dict(bound)))
         except (duckdb.Error, RuntimeError) as error:  # RuntimeError: Arrow's, of a stream that failed half-way
             late = f"it took longer than {within_s:g} s and was stopped" if expired.is_set() else None
-            raise RuleAbortedError(rule.rule_id, late or str(error).splitlines()[0]) from error
+            raise RuleAbortedError(rule.rule_id, late or _why(error)) from error
     return checked(rule.rule_id, table)
+
+
+def _why(error: Exception) -> str:
+    said = str(error).splitlines()[0]
+    if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in said:
+        return f"it needs more memory than store.memory_limit_mb; docs/operations.md says how much ({said})"
+    return said
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from tests.rules.unscored_mutants import UNSCORED
+
 # What is taken out: (text of the SQL, what stands there instead). Each text stands there exactly once,
 # or as often as told: what is decided last may also keep most out of what takes long before that.
 MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str] | tuple[str, str, int]]]] = {
@@ -282,111 +284,5 @@ MUTANTS: Final[Mapping[str, Mapping[str, tuple[str, str] | tuple[str, str, int]]
         ),
         "it may name by itself": ("$cap * (1 - exp(-told_apart))", "1.15 * $cap * (1 - exp(-told_apart))"),
     },
-    "key_spreads": {
-        "one client is as telling as many": (">= $min_clients", ">= 0 * $min_clients", 2),
-        "one network is as telling as many": (">= $min_networks", ">= 0 * $min_networks", 2),
-        "what it always did counts too": ("min(hour) as begun", "max(hour) as begun"),
-        "a new key has spread": ("before.hours >= $min_hours", "before.hours >= 0 * $min_hours"),
-        "a few more than before are enough": (
-            "spread.networks >= $times_before * before.networks",
-            "spread.networks >= 0 * $times_before",
-        ),
-        "one after the other counts like at once": (
-            "group by used.api_key_id, used.hour\n),\n\nspread",
-            "group by used.api_key_id, all_hours\n),\n\nspread",
-        ),
-    },
-    "template_surge": {
-        "what was there before is new": ("counted.before <= $max_before", "counted.before <= 10000 * $max_before"),
-        "any share of all requests will do": ("counted.later >= $min_share", "counted.later >= 0 * $min_share"),
-        "a few requests are enough of a past": (
-            "everybody.before >= $min_history",
-            "everybody.before >= 0 * $min_history",
-        ),
-        "any past is long enough": (
-            "- to_hours($min_history_hours::integer)",
-            "- 0 * to_hours($min_history_hours::integer)",
-        ),
-        "what they send besides does not matter": ("said.events >= $min_own", "said.events >= 0 * $min_own"),
-        "accounts are customers": (
-            "having count(distinct customer) >= $min_customers",
-            "having count(*) >= $min_customers",
-        ),
-        "a handful is a crowd": (
-            "having count(distinct customer) >= $min_customers",
-            "having count(distinct customer) >= 0.3 * $min_customers",
-        ),
-    },
-    "new_client_newcomers": {
-        "any client is new": (
-            "having min(first_seen) >= $since::timestamptz + to_hours($before_hours::integer)",
-            "having min(first_seen) >= $since::timestamptz + 0 * to_hours($before_hours::integer)",
-        ),
-        "age does not matter": ("    member.young\n    and", "    true\n    and"),
-        "old users do not matter": ("crowd.young_customers >= $min_young", "crowd.young_customers >= 0 * $min_young"),
-        "where everybody is new it says something": (
-            "usual.young_share <= $max_usual",
-            "usual.young_share <= 9 * $max_usual",
-        ),
-        "accounts are customers": (
-            "count(distinct customer) filter (where young) as young_customers",
-            "count(*) filter (where young) as young_customers",
-        ),
-        "what they use besides does not matter": ("seen.events >= $min_share", "seen.events >= 0 * $min_share"),
-        "any past is long enough": (
-            "- to_hours($min_history_hours::integer)",
-            "+ 24 * to_hours($min_history_hours::integer)",
-        ),
-        "a handful is a crowd": (
-            "crowd.young_customers >= $min_customers",
-            "crowd.young_customers >= 0.3 * $min_customers",
-        ),
-    },
-    "network_of_newcomers": {
-        "age does not matter": ("    member.young\n    and", "    true\n    and"),
-        "old customers do not matter": (
-            "crowd.young_customers >= $min_young",
-            "crowd.young_customers >= 0 * $min_young",
-        ),
-        "everybody's network counts": ("<= $max_population_share", "<= 9 * $max_population_share"),
-        "where everybody is new it says something": (
-            "usual.young_share <= $max_usual",
-            "usual.young_share <= 9 * $max_usual",
-        ),
-        "a school is a pool": ("<= $max_one_domain", "<= 9 * $max_one_domain"),
-        "accounts are customers": (
-            "count(distinct member.customer) filter (where member.young) as young_customers",
-            "count(*) filter (where member.young) as young_customers",
-        ),
-        "a handful is a crowd": (
-            "crowd.young_customers >= $min_customers",
-            "crowd.young_customers >= 0.3 * $min_customers",
-        ),
-    },
-    "paid_like_banned": {
-        "any payment will do": ("inner join banned on active.payment_hash = banned.payment_hash", "cross join banned"),
-        "whom the provider knows does not matter": ("coalesce(kept.accounts, 0) <= $max_kept", "$max_kept >= 0"),
-        "nobody needs to be closed": (
-            "        and lower(status) in ('banned', 'suspended', 'disabled', 'terminated', 'blocked')\n    group by",
-            "    group by",
-        ),
-        "one request is enough": ("active.events >= $min_requests", "active.events >= 0 * $min_requests"),
-        "a successor may take years": ("to_days($within_days::integer)", "to_days(30 * $within_days::integer)"),
-    },
-    "banned_still_served": {
-        "refusals are answers": ("where events - errors >= $min_served", "where events >= $min_served"),
-        "what was under way counts": (
-            "+ to_minutes($grace_minutes::integer)",
-            "+ 0 * to_minutes($grace_minutes::integer)",
-        ),
-        "what was before counts": (
-            "closed.updated_at + to_minutes($grace_minutes::integer)",
-            "closed.updated_at - to_minutes(20 * $grace_minutes::integer)",
-        ),
-        "a few are enough": ("errors >= $min_served", "errors >= 0 * $min_served"),
-        "anybody's standing will do": (
-            "where lower(status) in ('banned', 'suspended', 'disabled', 'terminated', 'blocked')",
-            "where status is not null",
-        ),
-    },
+    **UNSCORED,
 }

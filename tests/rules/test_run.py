@@ -108,3 +108,10 @@ def test_sql_that_fails_says_so() -> None:
     broken = Rule(rule.rule_id, rule.meta, "select cast('x' as int), $since, $until", {}, "here")
     with pytest.raises(RuleAbortedError, match="shared_client failed: Conversion Error"):
         evaluate(duckdb.connect(), broken, NOW, NOW)
+
+
+def test_a_rule_that_needs_more_memory_names_the_setting() -> None:
+    connection = duckdb.connect(config={"memory_limit": "20MB", "temp_directory": ""})
+    many = f"{ONE} from (select i from range(2000000) as numbers (i) group by i having count(*) > 1) as t"
+    with pytest.raises(RuleAbortedError, match=r"more memory than store\.memory_limit_mb"):
+        evaluate(connection, rule_of(many), NOW, NOW)
