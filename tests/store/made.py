@@ -119,3 +119,16 @@ def minutes(store: Store) -> dict[tuple[str, int], tuple[int, int]]:
 def rows(store: Store, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
     """All rows of a query, on the writer's own connection."""
     return store.connection.execute(sql, parameters or {}).fetchall()
+
+
+def apart(events: Sequence[Event], every_s: float) -> list[Delta]:
+    """Committed deltas of so many seconds each, two for each stretch of time: what is over of them can be folded."""
+    made: list[Delta] = []
+    begun = 0
+    for stretch in range(int(max(event.at_s for event in events) // every_s) + 1):
+        within = [event for event in events if event.at_s // every_s == stretch]
+        for part in (within[::2], within[1::2]):
+            end = begun + len(part)
+            made.append(delta(begun, end, part, committed=end, watermark_s=(stretch + 1) * every_s))
+            begun = end
+    return made
