@@ -4,8 +4,8 @@ A simulated world of 5,000 accounts goes through `stillwatch analyze` and is fol
 tables are then multiplied in SQL, window by window: each copy has accounts, keys, payments and organisations of its
 own, and things of its own that fewer than 20 accounts had; what more had (popular tools, networks, passages) all
 copies have together. One look of each rule at the last window, then scores, names and campaigns of all accounts that
-have a signal; then passes as `serve` makes them, a minute of event time each, on the clock that rules rest by; and
-again with 50 rules.
+have a signal; then passes as `serve` makes them, a minute of event time each, on the clock that rules rest by, the
+requests of each minute applied before it and multiplied alike; and again with 50 rules.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Final, TypeVar
 
 import duckdb
 import numpy as np
+import polars as pl
 
 from pipeline import logs
 from pipeline.analyze import analyze
@@ -30,11 +31,16 @@ from pipeline.config import LogSettings, Settings, StoreSettings
 from pipeline.detect import Aside, Detector
 from pipeline.detect.schedule import floor_to
 from pipeline.detect.state import write_success
+from pipeline.evaluate.told import decoded
+from pipeline.fingerprint.aggregate import aggregate
+from pipeline.fingerprint.distributions import distributions
+from pipeline.fingerprint.loops import loops
+from pipeline.fingerprint.schema import Delta
 from pipeline.metrics import Metrics
 from pipeline.rules import RuleSet, load_rules
 from pipeline.rules.run import evaluate
-from pipeline.simulate import DEFAULT_START, plan
-from pipeline.store import Store
+from pipeline.simulate import DEFAULT_START, Chunk, Simulation, plan
+from pipeline.store import Store, Transaction, apply_deltas
 from pipeline.store.fold import Folder
 from pipeline.store.levels import LEVELS
 
@@ -54,7 +60,14 @@ _TABLES: Final[dict[str, dict[str, str | None]]] = {
     "distribution_hour": {"account_id": None},
     "loop_hour": {"account_id": None},
 }
-
+# Of a minute that comes: what is not folded yet.
+_COMING: Final[dict[str, dict[str, str | None]]] = {
+    "pane_delta": {"entity_id": "kind"},
+    "link_delta": {"source_id": "source_kind", "target_id": "target_kind"},
+    "distribution_delta": {"account_id": None},
+    "loop_delta": {"account_id": None},
+}
+_PARTITION: Final = 1000  # none that analyze writes to
 
 _FOUND: Final = """
 select
@@ -75,11 +88,10 @@ _MADE: Final = (
 )
 
 
-def multiply(connection: duckdb.DuckDBPyConnection, copies: int) -> None:
-    """Add ``copies`` copies of everything, the windows of each table in their order."""
-    connection.execute(
+def multiply(connection: duckdb.DuckDBPyConnection, copies: int) -> pl.DataFrame:
+    """Add ``copies`` copies of everything, the windows of each table in their order; return what is everybody's."""
+    everybodys = connection.execute(
         """
-        create temp table everybodys as
         select target_kind as kind, target_id as id
         from link_hour
         where source_kind = 'account'
@@ -87,32 +99,71 @@ def multiply(connection: duckdb.DuckDBPyConnection, copies: int) -> None:
         having count(distinct source_id) >= ?
         """,
         [POPULAR],
-    )
-    connection.execute("create temp table copy as select '~' || range as mark from range(?)", [copies])
-    own = ", ".join(f"'{kind}'" for kind in _OWN)
+    ).pl()
+    _share(connection.execute, everybodys, copies)
     for table, columns in _TABLES.items():
-        marked = ", ".join(
-            f"{name} || copy.mark as {name}"
-            if kind is None
-            else f"if({kind} in ({own}) or (told.{kind}, told.{name}) not in (select (kind, id) from everybodys), "
-            f"{name} || copy.mark, {name}) as {name}"
-            for name, kind in columns.items()
-        )
         window = LEVELS[table].window if table in LEVELS else None
-        # A template's panes are everybody's or one copy's; everybody's are there already.
-        left = (
-            f"(kind in ({own}) or (told.kind, told.entity_id) not in (select (kind, id) from everybodys))"
-            if "entity_id" in columns
-            else "true"
-        )
-        insert = f"insert into {table} select told.* replace ({marked}) from {table} as told, copy where {left}"
         if window is None:
-            connection.execute(insert)
+            connection.execute(_copied(table, columns))
             continue
         for (at,) in connection.execute(f"select distinct {window} from {table} order by all").fetchall():
-            connection.execute(f"{insert} and {window} = ?", [at])
+            connection.execute(f"{_copied(table, columns)} and {window} = ?", [at])
     connection.execute("drop table everybodys")
     connection.execute("drop table copy")
+    return everybodys
+
+
+def _share(execute: Callable[..., object], everybodys: pl.DataFrame, copies: int) -> None:
+    kinds, ids = everybodys["kind"].to_list(), everybodys["id"].to_list()
+    execute(
+        "create temp table everybodys as select unnest(?::varchar[]) as kind, unnest(?::varchar[]) as id", [kinds, ids]
+    )
+    execute("create temp table copy as select '~' || range as mark from range(?)", [copies])
+
+
+def _copied(table: str, columns: dict[str, str | None]) -> str:
+    own = ", ".join(f"'{kind}'" for kind in _OWN)
+    marked = ", ".join(
+        f"{name} || copy.mark as {name}"
+        if kind is None
+        else f"if({kind} in ({own}) or (told.{kind}, told.{name}) not in (select (kind, id) from everybodys), "
+        f"{name} || copy.mark, {name}) as {name}"
+        for name, kind in columns.items()
+    )
+    # A template's panes are everybody's or one copy's; everybody's are there already.
+    left = (
+        f"(kind in ({own}) or (told.kind, told.entity_id) not in (select (kind, id) from everybodys))"
+        if "entity_id" in columns
+        else "true"
+    )
+    return f"insert into {table} select told.* replace ({marked}) from {table} as told, copy where {left}"
+
+
+def come(tx: Transaction, events: pl.DataFrame, begun: int) -> datetime | None:
+    """Apply decoded events, ``begun`` having come before, and their copies; return the oldest pane that changed."""
+    panes, links = aggregate(events)
+    end = begun + events.height
+    delta = Delta(
+        partition=_PARTITION,
+        generation=1,
+        from_offset=begun,
+        to_offset=end,
+        committed=end,
+        watermark=None,
+        idle=True,
+        emitted_at=tx.now,
+        events=events.height,
+        duplicates=0,
+        late=0,
+        panes=panes,
+        links=links,
+        distributions=distributions(events),
+        loops=loops(events),
+    )
+    applied = apply_deltas(tx, [delta])
+    for table, columns in _COMING.items():
+        tx.execute(f"{_copied(table, columns)} and source_partition = {_PARTITION} and from_offset >= {begun}")
+    return applied.changed_since
 
 
 def fold(path: Path) -> None:
@@ -156,26 +207,34 @@ class _Skipping(SystemClock):
         return super().monotonic() + self.skipped_s
 
 
-def passes(store: Store, settings: Settings, rules: RuleSet, until: datetime, minutes: int) -> None:
-    """Print how long passes take as `serve` makes them, one a minute of event time, the last of them at ``until``.
+def passes(store: Store, settings: Settings, rules: RuleSet, coming: list[pl.DataFrame], ends: list[datetime]) -> None:
+    """Print how long passes take as `serve` makes them, one a minute of event time, after what came in it.
 
     The writer is held up while a transaction is open; looks that take long are made beside it (``detect.aside``).
+    ``coming``: decoded events of each minute; ``ends``: when it ends.
     """
     clock = _Skipping()
     aside = Aside(store, clock, within_s=settings.rules.timeout_s)
     detector = Detector(settings, rules, clock, Metrics(), paced=True, aside=aside)
-    begin = until - timedelta(minutes=minutes)
+    begin = ends[0] - timedelta(minutes=1)
     with store.transaction() as tx:
+        (begun,) = tx.execute(
+            "select coalesce(max(to_offset), 0) from delta_log where source_partition = ?", [_PARTITION]
+        ).fetchall()[0]
         for rule in rules:
             write_success(tx, rule.rule_id, floor_to(begin, rule.meta.every), 0, clock.now())
     held_s, whole_s, cpu_s, rules_looked = list[float](), list[float](), list[float](), list[int]()
-    for minute in range(1, minutes + 1):
+    for events, end in zip(coming, ends, strict=True):
+        with store.transaction() as tx:
+            changed = come(tx, events, begun)
+        begun += events.height
         began, cpu, looked = time.perf_counter(), time.process_time(), 0
         while True:
             step = time.perf_counter()
             with store.transaction() as tx:
-                looked += len(detector.run(tx, watermark=begin + timedelta(minutes=minute)).windows)
+                looked += len(detector.run(tx, watermark=end, changed_since=changed).windows)
             detector.committed()
+            changed = None
             held_s.append(time.perf_counter() - step)
             if not aside.pending:
                 break
@@ -185,6 +244,7 @@ def passes(store: Store, settings: Settings, rules: RuleSet, until: datetime, mi
         rules_looked.append(looked)
         clock.skipped_s += max(0.0, 60 - whole_s[-1])
     aside.close()
+    minutes = len(ends)
     print(
         f"{len(rules)} rules, {minutes} passes, one a minute, {sum(rules_looked) / minutes:.1f} rules each on average"
     )
@@ -195,6 +255,22 @@ def passes(store: Store, settings: Settings, rules: RuleSet, until: datetime, mi
 def _spread(seconds: list[float]) -> str:
     p50_s, p95_s = np.quantile(seconds, [0.5, 0.95])
     return f"p50 {p50_s:.2f} s, p95 {p95_s:.2f} s, longest {max(seconds):.2f} s"
+
+
+def make(path: Path, simulation: Simulation, until: datetime, accounts: int) -> tuple[pl.DataFrame, int]:
+    """A folded store of what came before ``until``, many times over; return what is everybody's, and copies beside."""
+    log = path.with_suffix(".ndjson")
+    log.write_bytes(Chunk(simulation.events.filter(pl.col("timestamp") < until)).ndjson())
+    clock = ManualClock(until + timedelta(hours=2))
+    analyze([log], path, Settings(), clock=clock, metrics=Metrics(), accounts=simulation.accounts.to_dicts())
+    log.unlink()
+    fold(path)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("set timezone = 'UTC'")
+        connection.execute("set preserve_insertion_order = false")
+        there = connection.execute("select count(*) from account_fact").fetchall()[0][0]
+        copies = max(0, round(accounts / there) - 1)
+        return multiply(connection, copies), copies
 
 
 def main() -> None:
@@ -209,25 +285,19 @@ def main() -> None:
     logs.configure(LogSettings(level="error"), service="bench")
     settings = Settings()
     simulation = plan(asked.shape, seed=1, start=DEFAULT_START)
+    last = simulation.events["timestamp"].max()
+    assert isinstance(last, datetime)
+    until = floor_to(last, timedelta(minutes=1)) - 2 * timedelta(minutes=asked.minutes)
     with tempfile.TemporaryDirectory(dir=asked.directory) as place:
-        log, path = Path(place) / "events.ndjson", Path(place) / "bench.duckdb"
-        log.write_bytes(b"".join(chunk.ndjson() for chunk in simulation.chunks(10_000)))
-        clock = ManualClock(DEFAULT_START + timedelta(days=2, hours=2))
-        analyze([log], path, settings, clock=clock, metrics=Metrics(), accounts=simulation.accounts.to_dicts())
-        log.unlink()
-        fold(path)
-        with duckdb.connect(str(path)) as connection:
-            connection.execute("set timezone = 'UTC'")
-            connection.execute("set preserve_insertion_order = false")
-            there = connection.execute("select count(*) from account_fact").fetchall()[0][0]
-            multiply(connection, max(0, round(asked.accounts / there) - 1))
+        path = Path(place) / "bench.duckdb"
+        everybodys, copies = make(path, simulation, until, asked.accounts)
         with Store.open(path, StoreSettings(memory_limit_mb=asked.memory_mb), clock=SystemClock()) as store:
             rules = load_rules(settings.rules)
             detector = Detector(settings, rules, SystemClock(), Metrics())
             with store.transaction() as tx:
-                accounts, events, until = tx.execute(
-                    "select count(*), sum(events)::bigint, date_trunc('minute', max(last_seen)) from accounts "
-                    "where first_seen is not null"
+                _share(tx.execute, everybodys, copies)
+                accounts, events = tx.execute(
+                    "select count(*), sum(events)::bigint from accounts where first_seen is not null"
                 ).fetchall()[0]
                 print(f"{accounts:,} active accounts, {events:,} events, {store.size_bytes() / 1e6:,.0f} MB")
                 a_minute, found = 0.0, set[str]()
@@ -242,8 +312,14 @@ def main() -> None:
                 cpu, took, _ = _spent(partial(detector.judge, tx, found))
                 print(f"scores, names, campaigns of {len(found):,}: {cpu:.2f} CPU-s {took:.2f} s")
                 print(f"looks and judgement of an average minute: {a_minute + cpu:.2f} CPU-s")
-            for number in (len(rules), 50) if asked.minutes else ():
-                passes(store, settings, more_rules(rules, number), until, asked.minutes)
+            rest = decoded(simulation.events.filter(pl.col("timestamp") >= until), now=last)
+            for part, number in enumerate((len(rules), 50) if asked.minutes else ()):
+                ends = [until + timedelta(minutes=part * asked.minutes + one + 1) for one in range(asked.minutes)]
+                coming = [
+                    rest.filter((pl.col("timestamp") >= end - timedelta(minutes=1)) & (pl.col("timestamp") < end))
+                    for end in ends
+                ]
+                passes(store, settings, more_rules(rules, number), coming, ends)
 
 
 if __name__ == "__main__":

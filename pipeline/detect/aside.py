@@ -77,6 +77,11 @@ class Aside:
         """Looks that are asked for, on their way, or not stored yet."""
         return len(self._asked.keys() | self._begun.keys())
 
+    @property
+    def on_their_way(self) -> bool:
+        """Whether any look is asked for or begun that the transaction at hand does not store."""
+        return bool(self._asked) or any(not look.told for look, _ in self._begun.values())
+
     def begin(self, changed_since: datetime | None) -> None:
         """A transaction begins to be looked at, perhaps for the second time; what it changed."""
         self._asked.clear()

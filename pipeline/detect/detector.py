@@ -17,7 +17,7 @@ from pipeline.detect.discoveries import Basis, Tests, apply_naming, choose, coun
 from pipeline.detect.reference import Reference, load_reference
 from pipeline.detect.rests import COSTLY_SHARE, OFF_AFTER, Rests
 from pipeline.detect.schedule import due_windows, floor_to, live_window
-from pipeline.detect.scores import changed_use, update_findings
+from pipeline.detect.scores import changed_use, update_findings, with_findings
 from pipeline.detect.signals import differ, store_signals
 from pipeline.detect.state import RuleState, mark_dirty, read_states, write_failure, write_passed, write_success
 from pipeline.detect.tables import WriteTx
@@ -33,18 +33,19 @@ PASS_S: Final = 4.0  # by which a pass of a stream is to end: what is left is fi
 
 @dataclass(frozen=True, slots=True)
 class DetectionResult:
-    """What one pass did. ``accounts`` are those whose signals were written, ``campaigns`` those written anew."""
+    """What one pass did. ``accounts`` are those whose signals changed, ``campaigns`` those written anew."""
 
     watermark: datetime
     windows: Mapping[str, Sequence[Window]] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     accounts: frozenset[str] = frozenset()
     campaigns: tuple[str, ...] = ()
+    judged: bool = False
 
     @property
     def evaluated(self) -> bool:
-        """Any rule had something to look at, or a person said something about an account."""
-        return bool(self.windows or self.accounts)
+        """Any rule had something to look at, a person said something about an account, or accounts were judged."""
+        return bool(self.windows or self.accounts or self.judged)
 
 
 @dataclass(slots=True)
@@ -68,6 +69,8 @@ class Detector:
     _digest: str = field(init=False)
     _rests: Rests = field(init=False)
     _live_until_s: dict[str, float] = field(default_factory=dict)
+    _owed: bool = False  # looked, and not judged yet, by what is committed
+    _owes: bool = False  # the same by the transaction at hand
 
     def __post_init__(self) -> None:
         """Raises ConfigError: the reference of ``rules.reference`` cannot be used."""
@@ -96,6 +99,7 @@ class Detector:
 
     def committed(self) -> None:
         """The transaction of the last ``run`` is committed."""
+        self._owed = self._owes
         if self.aside is not None:
             self.aside.committed()
 
@@ -164,7 +168,10 @@ class Detector:
                 if rule.meta.live and (rule.rule_id in done or changed_since is not None):
                     touched |= self._look_live(tx, rule, newest, anyhow=rule.rule_id in done)
         campaigns: tuple[str, ...] = ()
-        if done or touched:
+        # Where nothing is new and looks are on their way, it is judged with what they find.
+        judged = bool(touched) or ((bool(done) or self._owed) and (self.aside is None or not self.aside.on_their_way))
+        self._owes = not judged and (bool(done) or self._owed)
+        if judged:
             # Whole minutes: whoever looked once more in between, at nothing new, would have counted other accounts.
             until = floor_to(watermark, timedelta(minutes=1))
             basis = Basis(known_of_text(tx, until), self._digest)
@@ -172,7 +179,7 @@ class Detector:
             campaigns = self._judge(
                 tx, touched, basis, tests=count_tests(tx, until), before=None if last is None else last[1]
             )
-        return DetectionResult(watermark, done, failed, frozenset(touched), campaigns)
+        return DetectionResult(watermark, done, failed, frozenset(touched), campaigns, judged)
 
     def _held_up_by(self, rule: Rule) -> bool:
         """Whether the transaction waits for its looks: they are quick, or there is nowhere else to look."""
@@ -221,7 +228,7 @@ class Detector:
         now = self.clock.now()
         concerned = set(accounts) | changed_use(tx)
         if before != basis:  # e-values of what was found before came from something else
-            concerned |= _found(tx)
+            concerned |= with_findings(tx)
         if concerned:
             update_findings(tx, concerned, knowledge=basis.knowledge, reference=self.reference, now=now)
         naming = choose(tx, tests=tests, rate=self.settings.rules.false_discovery_rate)
@@ -334,10 +341,6 @@ class Detector:
 def _waiting_since(states: Mapping[str, RuleState], rule: Rule) -> tuple[datetime, str]:
     done = states.get(rule.rule_id, RuleState()).evaluated_until
     return done or datetime.min.replace(tzinfo=UTC), rule.rule_id
-
-
-def _found(tx: Tx) -> set[str]:
-    return {row[0] for row in tx.execute("select entity_id from finding where dimension = 'account'").fetchall()}
 
 
 def _reach(rule: Rule, done: datetime | None, changed: datetime | None) -> datetime | None:

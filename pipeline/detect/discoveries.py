@@ -81,7 +81,7 @@ def known_of_text(tx: Tx, until: datetime) -> Knowledge:
     begin = until.replace(minute=0, second=0, microsecond=0) - RECENT
     row = tx.execute(
         """
-        with said as (
+        with said as not materialized (  -- the first row of a kind will do
             select target_kind from link_hour where hour >= $begin
             union all
             select target_kind from link_delta where hour >= $begin

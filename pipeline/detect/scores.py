@@ -126,6 +126,11 @@ def update_findings(
     )
 
 
+def with_findings(tx: Tx) -> set[str]:
+    """Accounts that have one."""
+    return {row[0] for row in tx.execute("select entity_id from finding where dimension = 'account'").fetchall()}
+
+
 def changed_use(tx: Tx) -> set[str]:
     """Accounts with a finding that have come to send much, or have ceased to, since it was written."""
     rows = tx.execute(

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.detect.tables import WriteTx
+from pipeline.detect.tables import WriteTx, touch
 from pipeline.rules.model import Rule, Window
 
 _COLUMNS: Final = (
@@ -37,25 +37,36 @@ def differ(tx: WriteTx, rule: Rule, window: Window, matches: pl.DataFrame) -> bo
 
 
 def store_signals(tx: WriteTx, rule: Rule, window: Window, matches: pl.DataFrame) -> frozenset[str]:
-    """Replace the window's signals by ``matches``; return the accounts that had or have one.
+    """Make ``matches`` the window's signals; return the accounts of which any is another than before.
 
-    Doing it again with the same matches changes nothing.
+    What stands already is left alone: most of what is found each minute was found the minute before, and neither
+    needs to be written again nor judged again. Doing it again with the same matches changes nothing.
     """
     where = {"rule": rule.rule_id, "end": window.end}
-    before = tx.execute(
-        "select distinct account_id from signal where rule_id = $rule and window_end = $end", where
-    ).fetchall()
-    if before:
-        tx.execute("delete from signal where rule_id = $rule and window_end = $end", where)
-    if matches.height:
-        utc = pl.Datetime("us", "UTC")
-        tx.insert(
-            "signal",
-            matches.with_columns(
-                pl.lit(rule.rule_id).alias("rule_id"),
-                pl.lit(rule.meta.evidence).alias("evidence"),
-                pl.lit(window.since, dtype=utc).alias("window_start"),
-                pl.lit(window.end, dtype=utc).alias("window_end"),
-            ).select(_COLUMNS),
+    utc = pl.Datetime("us", "UTC")
+    fresh = matches.with_columns(
+        pl.lit(rule.rule_id).alias("rule_id"),
+        pl.lit(rule.meta.evidence).alias("evidence"),
+        pl.lit(window.since, dtype=utc).alias("window_start"),
+        pl.lit(window.end, dtype=utc).alias("window_end"),
+    ).select(_COLUMNS)
+    stood = tx.execute(
+        f"select {', '.join(_COLUMNS)} from signal where rule_id = $rule and window_end = $end",  # noqa: S608 - literals
+        where,
+    ).pl()
+    stood = stood.cast(dict(fresh.schema))  # type: ignore[arg-type]
+    news = [
+        one.join(other, on=_COLUMNS, how="anti", nulls_equal=True)["account_id"]
+        for one, other in ((fresh, stood), (stood, fresh))
+    ]
+    changed = frozenset(pl.concat(news).unique())
+    if changed and stood.height:
+        touch(tx, changed)
+        tx.execute(
+            "delete from signal where rule_id = $rule and window_end = $end "
+            "and account_id in (select account_id from touched_account)",
+            where,
         )
-    return frozenset(row[0] for row in before) | frozenset(matches["account_id"].unique())
+    if changed:
+        tx.insert("signal", fresh.filter(pl.col("account_id").is_in(changed)))
+    return changed

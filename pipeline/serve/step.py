@@ -213,7 +213,7 @@ class Stepper:
         if "account_id" in self.settings.privacy.pseudonymise:
             frame = pseudonymise_accounts(frame, self._key)
         applied = apply_accounts(tx, frame)
-        return first_event(tx, applied.changed), frozenset(applied.cleared)
+        return first_event(tx, applied.changed), frozenset(applied.cleared) | frozenset(applied.changed)
 
     def _apply_clearings(self, tx: Transaction, clearings: Sequence[Clearing]) -> frozenset[str]:
         """Store what people know; return whom that concerns, under the ids that their events have."""

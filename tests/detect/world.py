@@ -70,6 +70,9 @@ class Tx:
         self.connection.execute("create view pane_delta as select *, window_start as pane from fingerprints_1m limit 0")
         day = "time_bucket(interval '24 hours', hour, timestamptz '1970-01-01 00:00:00+00')"
         self.connection.execute(f"create view link_day as select *, {day} as day from link_hour")
+        self.connection.execute(
+            "create view window_rows as select distinct 'link_hour' as level, hour as window_start from link_hour"
+        )
         self.connection.execute("create view fingerprints_1h as from fingerprints_1m")
         for migration in (
             "0002_detection",
