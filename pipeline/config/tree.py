@@ -134,7 +134,7 @@ class StoreSettings(Section):
     """The DuckDB file."""
 
     path: Path = Path("stillwatch-data/stillwatch.duckdb")
-    memory_limit_mb: Positive = 512
+    memory_limit_mb: Positive = 1024
     threads: Positive = 2
     retention_panes_h: Positive = 48
     retention_loops_h: Positive = Field(48, description="sampled passages of outputs and inputs")

@@ -26,6 +26,7 @@ from pipeline.store import Store
 
 ASIDE_S: Final = 0.25  # a look that takes longer, or of which that is not known, does not hold the writer up
 GATHER_S: Final = 3.0  # so long a look that has ended waits for those after it: they are stored and judged in one go
+GATHER_TIMES: Final = 3  # or so many times as long as that took the last time
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +41,7 @@ class Look:
     windows: Sequence[Window]
     until: datetime  # event time up to which the rule has looked with it
     failures: int  # in a row, before it
+    expected_s: float = 0.0  # as long as the last one took; 0: that is not known
     changed: datetime | None = None
     frames: list[pl.DataFrame] = field(default_factory=list)
     error: RuleAbortedError | RuleResultError | None = None
@@ -55,7 +57,10 @@ class Look:
 
 
 class Aside:
-    """Does looks one after the other. All but the looks themselves is the writer's thread."""
+    """Does looks one after the other, those that were asked for together by how long they take.
+
+    All but the looks themselves is the writer's thread.
+    """
 
     def __init__(self, store: Store, clock: Clock, *, within_s: float) -> None:
         self._store = store
@@ -67,6 +72,7 @@ class Aside:
         self._going: set[Future[None]] = set()  # forgotten ones too
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._closed = False
+        self._storing_s = 0.0  # how long the last transaction took that stored looks
 
     def __contains__(self, rule_id: str) -> bool:
         """Whether a look of it is asked for, on its way, or not stored yet."""
@@ -97,17 +103,24 @@ class Aside:
         """Looks that are to be stored in the transaction at hand: all that ended, once none waits for others."""
         ended = [(look, future) for look, future in self._begun.values() if future.done()]
         waited_s = self._clock.monotonic() - min((look.ended_s for look, _ in ended), default=0.0)
-        if len(ended) < len(self._begun) and waited_s < GATHER_S:
+        if len(ended) < len(self._begun) and waited_s < max(GATHER_S, GATHER_TIMES * self._storing_s):
             return []
         for look, future in ended:
             future.result()  # what no look may end with is raised here
             look.told = True
         return [look for look, _ in ended]
 
+    def stored(self, seconds: float) -> None:
+        """How long the transaction at hand took to look, store and judge."""
+        if any(look.told for look, _ in self._begun.values()):
+            self._storing_s = seconds
+
     def committed(self) -> None:
         """The transaction at hand is: begin what it asked for, forget what it stored."""
         self._begun = {rule_id: item for rule_id, item in self._begun.items() if not item[0].told}
-        for rule_id, look in self._asked.items():
+        # The quick ones first: what they find waits for nobody, and those that take long for little.
+        for look in sorted(self._asked.values(), key=lambda one: one.expected_s):
+            rule_id = look.rule.rule_id
             future = self._pool.submit(self._run, look)
             self._begun[rule_id] = look, future
             self._going.add(future)

@@ -16,9 +16,9 @@ from pipeline.detect.campaigns import update_campaigns
 from pipeline.detect.discoveries import Basis, Tests, apply_naming, choose, count_tests, known_of_text, last_naming
 from pipeline.detect.reference import Reference, load_reference
 from pipeline.detect.rests import COSTLY_SHARE, OFF_AFTER, Rests
-from pipeline.detect.schedule import due_windows, floor_to, live_window
+from pipeline.detect.schedule import due_windows, floor_to, live_window, reach
 from pipeline.detect.scores import changed_use, update_findings, with_findings
-from pipeline.detect.signals import differ, store_signals
+from pipeline.detect.signals import Changed, differ
 from pipeline.detect.state import RuleState, mark_dirty, read_states, write_failure, write_passed, write_success
 from pipeline.detect.tables import WriteTx
 from pipeline.metrics import Metrics
@@ -135,7 +135,7 @@ class Detector:
         self._record_failures(tx, states)
         done: dict[str, list[Window]] = {}
         failed: dict[str, str] = {}
-        touched: set[str] = set(judge)
+        touched = Changed(set(judge), set(judge))
         begun_s = self.clock.monotonic()
         if self.aside is not None:
             self.aside.begin(changed_since)
@@ -145,7 +145,8 @@ class Detector:
             states = read_states(tx)
         for rule in sorted(self.rules, key=lambda one: _waiting_since(states, one)):
             state = states.get(rule.rule_id, RuleState())
-            ends_s = self.clock.monotonic() - begun_s + (self._rests.look_s(rule.rule_id) or 0.0)
+            expected_s = self._rests.look_s(rule.rule_id) or 0.0
+            ends_s = self.clock.monotonic() - begun_s + expected_s
             # The first may take as long as it does; of the others those that will be done by then.
             late = self.paced and self._held_up_by(rule) and bool(done) and ends_s >= PASS_S
             windows = self._due(tx, rule, state, watermark, changed_since, late=late)
@@ -153,7 +154,7 @@ class Detector:
                 continue
             until = floor_to(watermark, rule.meta.every)
             if self.aside is not None and not self._held_up_by(rule):
-                self.aside.ask(Look(rule, windows, until, state.failures))
+                self.aside.ask(Look(rule, windows, until, state.failures, expected_s))
                 continue
             try:
                 self._evaluate(tx, rule, windows, touched, until=until, state=state)
@@ -166,20 +167,25 @@ class Detector:
             newest = watermark + timedelta(seconds=self.settings.worker.lateness_s)
             for rule in self.rules:
                 if rule.meta.live and (rule.rule_id in done or changed_since is not None):
-                    touched |= self._look_live(tx, rule, newest, anyhow=rule.rule_id in done)
-        campaigns: tuple[str, ...] = ()
-        # Where nothing is new and looks are on their way, it is judged with what they find.
-        judged = bool(touched) or ((bool(done) or self._owed) and (self.aside is None or not self.aside.on_their_way))
-        self._owes = not judged and (bool(done) or self._owed)
-        if judged:
-            # Whole minutes: whoever looked once more in between, at nothing new, would have counted other accounts.
-            until = floor_to(watermark, timedelta(minutes=1))
-            basis = Basis(known_of_text(tx, until), self._digest)
-            last = last_naming(tx)
-            campaigns = self._judge(
-                tx, touched, basis, tests=count_tests(tx, until), before=None if last is None else last[1]
-            )
-        return DetectionResult(watermark, done, failed, frozenset(touched), campaigns, judged)
+                    self._look_live(tx, rule, newest, touched, anyhow=rule.rule_id in done)
+        campaigns, judged = self._judge_once(tx, touched.scored, bool(done), watermark)
+        if self.aside is not None:
+            self.aside.stored(self.clock.monotonic() - begun_s)
+        return DetectionResult(watermark, done, failed, frozenset(touched.accounts), campaigns, judged)
+
+    def _judge_once(
+        self, tx: WriteTx, accounts: Collection[str], looked: bool, watermark: datetime
+    ) -> tuple[tuple[str, ...], bool]:
+        """Judge what a pass found: nothing new while looks are on their way waits for what they find."""
+        waits = not accounts and self.aside is not None and self.aside.on_their_way
+        self._owes = waits and (looked or self._owed)
+        if waits or not (accounts or looked or self._owed):
+            return (), False
+        # Whole minutes: whoever looked once more in between, at nothing new, would have counted other accounts.
+        until = floor_to(watermark, timedelta(minutes=1))
+        basis = Basis(known_of_text(tx, until), self._digest)
+        _, before = last_naming(tx) or (None, None)
+        return self._judge(tx, accounts, basis, tests=count_tests(tx, until), before=before), True
 
     def _held_up_by(self, rule: Rule) -> bool:
         """Whether the transaction waits for its looks: they are quick, or there is nowhere else to look."""
@@ -208,7 +214,7 @@ class Detector:
             done=state.evaluated_until,
             watermark=watermark,
             changed=changed,
-            active_hours=active_hours(tx, _reach(rule, state.evaluated_until, changed)),
+            active_hours=active_hours(tx, reach(rule.meta, state.evaluated_until, changed)),
         )
         if not windows and state.evaluated_until is not None:
             write_passed(tx, rule.rule_id, floor_to(watermark, rule.meta.every))
@@ -241,7 +247,7 @@ class Detector:
         tx: WriteTx,
         rule: Rule,
         windows: Sequence[Window],
-        touched: set[str],
+        touched: Changed,
         *,
         until: datetime,
         state: RuleState,
@@ -250,13 +256,13 @@ class Detector:
         looked_s = self.clock.monotonic()
         for window in windows:
             frame = self._look(tx, rule, window, failures=state.failures)
-            touched |= store_signals(tx, rule, window, frame)
+            touched.store(tx, rule, window, frame)
             matches = frame.height
         self._rests.looked(rule.rule_id, (self.clock.monotonic() - looked_s) / max(1, len(windows)))
         write_success(tx, rule.rule_id, until, matches, self.clock.now())
 
     def _take(
-        self, tx: WriteTx, look: Look, touched: set[str], done: dict[str, list[Window]], failed: dict[str, str]
+        self, tx: WriteTx, look: Look, touched: Changed, done: dict[str, list[Window]], failed: dict[str, str]
     ) -> None:
         """Store what a look beside the writer found; or how it failed, once, however often the transaction is run."""
         rule, rule_id = look.rule, look.rule.rule_id
@@ -267,7 +273,7 @@ class Detector:
                 self._fail(rule_id, look.error.reason, failures=look.failures)
         elif look.complete:
             for window, frame in zip(look.windows, look.frames, strict=True):
-                touched |= store_signals(tx, rule, window, frame)
+                touched.store(tx, rule, window, frame)
             if not look.counted:
                 look.counted = True
                 look_s = look.took_s / max(1, len(look.windows))
@@ -295,23 +301,24 @@ class Detector:
         self.metrics.count("rules_evaluated", rule=rule.rule_id)
         return frame
 
-    def _look_live(self, tx: WriteTx, rule: Rule, newest: datetime, *, anyhow: bool) -> frozenset[str]:
-        """Look at the window that fills, with what is not complete yet; return whose signals changed.
+    def _look_live(self, tx: WriteTx, rule: Rule, newest: datetime, touched: Changed, *, anyhow: bool) -> None:
+        """Look at the window that fills, with what is not complete yet.
 
         How far the rule has looked stays: the watermark brings the same window up again, and what is found then, of
         all that came, takes the place of this. ``anyhow``: a look behind the watermark just took that place.
         """
         now_s = self.clock.monotonic()
         if rule.rule_id in self._rests.failed or (not anyhow and now_s < self._live_until_s.get(rule.rule_id, 0.0)):
-            return frozenset()
+            return
         window = live_window(rule.meta, newest=newest)
         try:
             frame = self._look(tx, rule, window, failures=0)
         except RuleResultError:
-            return frozenset()  # suspended; the look behind the watermark tells it
+            return  # suspended; the look behind the watermark tells it
         ended_s = self.clock.monotonic()
         self._live_until_s[rule.rule_id] = ended_s + max(LIVE_EVERY_S, (ended_s - now_s) * (1 / COSTLY_SHARE - 1))
-        return store_signals(tx, rule, window, frame) if differ(tx, rule, window, frame) else frozenset()
+        if differ(tx, rule, window, frame):
+            touched.store(tx, rule, window, frame)
 
     def _changed(
         self, tx: Tx, rule_id: str, state: RuleState, changed_since: datetime | None, *, waits: bool
@@ -341,8 +348,3 @@ class Detector:
 def _waiting_since(states: Mapping[str, RuleState], rule: Rule) -> tuple[datetime, str]:
     done = states.get(rule.rule_id, RuleState()).evaluated_until
     return done or datetime.min.replace(tzinfo=UTC), rule.rule_id
-
-
-def _reach(rule: Rule, done: datetime | None, changed: datetime | None) -> datetime | None:
-    """From when on a rule's due windows see events; None: from the first."""
-    return None if done is None else min(done, changed or done) - rule.meta.window - rule.meta.hop - timedelta(hours=1)

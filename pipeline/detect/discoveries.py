@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pipeline.detect.reference import Knowledge
-from pipeline.detect.tables import WriteTx
+from pipeline.detect.tables import ACCOUNTS_SEEN, WriteTx
 from pipeline.rules.run import Tx
 
 RECENT: Final = timedelta(days=7)  # as long as a signal counts; see ``scores``
@@ -100,7 +100,7 @@ def known_of_text(tx: Tx, until: datetime) -> Knowledge:
 def count_tests(tx: Tx, until: datetime) -> Tests:
     """How many accounts could have been named: those with requests in the days that count, at least FEWEST."""
     row = tx.execute(
-        "select count(*), count(*) filter (where sends_much(events, first_seen, last_seen)) from accounts "
+        f"select count(*), count(*) filter (where sends_much(events, first_seen, last_seen)) from ({ACCOUNTS_SEEN}) "  # noqa: S608 - literals
         "where first_seen < $until and last_seen >= $begin",
         {"until": until, "begin": until - RECENT},
     ).fetchone()

@@ -74,3 +74,8 @@ def _next_active(hours: Sequence[datetime], after: datetime) -> datetime | None:
     """The first hour of ``hours`` later than ``after``."""
     index = bisect_right(hours, after)
     return hours[index] if index < len(hours) else None
+
+
+def reach(meta: RuleMeta, done: datetime | None, changed: datetime | None) -> datetime | None:
+    """From when on a rule's due windows see events; None: from the first."""
+    return None if done is None else min(done, changed or done) - meta.window - meta.hop - timedelta(hours=1)

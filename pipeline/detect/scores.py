@@ -16,7 +16,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.detect.reference import YOUNG_DAYS, Knowledge, Reference, compared_with, e_values
-from pipeline.detect.tables import WriteTx, touch
+from pipeline.detect.tables import ACCOUNTS_SEEN, WriteTx, touch
 from pipeline.rules.run import Tx
 
 _SCORES: Final = """
@@ -134,15 +134,15 @@ def with_findings(tx: Tx) -> set[str]:
 def changed_use(tx: Tx) -> set[str]:
     """Accounts with a finding that have come to send much, or have ceased to, since it was written."""
     rows = tx.execute(
-        """
+        f"""
         select finding.entity_id
         from finding
-        inner join accounts on finding.entity_id = accounts.account_id
+        inner join ({ACCOUNTS_SEEN}) as seen on finding.entity_id = seen.account_id
         where
             finding.dimension = 'account'
             and finding.heavy is distinct from coalesce(
-                sends_much(accounts.events, accounts.first_seen, accounts.last_seen), false
+                sends_much(seen.events, seen.first_seen, seen.last_seen), false
             )
-        """
+        """  # noqa: S608 - literals
     ).fetchall()
     return {row[0] for row in rows}

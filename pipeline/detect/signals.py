@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
 
 from pipeline.detect.tables import WriteTx, touch
-from pipeline.rules.model import Rule, Window
+from pipeline.rules.model import UNSCORED, Rule, Window
 
 _COLUMNS: Final = (
     "rule_id",
@@ -70,3 +71,18 @@ def store_signals(tx: WriteTx, rule: Rule, window: Window, matches: pl.DataFrame
     if changed:
         tx.insert("signal", fresh.filter(pl.col("account_id").is_in(changed)))
     return changed
+
+
+@dataclass(slots=True)
+class Changed:
+    """Accounts with other signals than before: all of them, and those of which any counts towards a score."""
+
+    accounts: set[str] = field(default_factory=set)
+    scored: set[str] = field(default_factory=set)
+
+    def store(self, tx: WriteTx, rule: Rule, window: Window, matches: pl.DataFrame) -> None:
+        """As ``store_signals``; who changed is added."""
+        found = store_signals(tx, rule, window, matches)
+        self.accounts |= found
+        if rule.meta.evidence != UNSCORED:
+            self.scored |= found

@@ -66,6 +66,7 @@ class Tx:
             self.connection.unregister("shape")
         self.connection.execute("create view links as from link_hour")
         self.connection.execute("create view account_fact as from accounts")
+        self.connection.execute("create view account_seen as from accounts")
         self.connection.execute("create view hour as from fingerprints_1m")
         self.connection.execute("create view pane_delta as select *, window_start as pane from fingerprints_1m limit 0")
         day = "time_bucket(interval '24 hours', hour, timestamptz '1970-01-01 00:00:00+00')"
