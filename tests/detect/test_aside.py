@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ import pytest
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.corpora import known_set
-from pipeline.detect.aside import GATHER_S, Aside
+from pipeline.detect.aside import GATHER_S, GATHER_TIMES, NICER, Aside
 from pipeline.detect.trouble import rule_trouble
 from pipeline.errors import StoreError
 from pipeline.fingerprint.partition import PartitionState
@@ -190,8 +192,9 @@ def test_the_writer_does_not_wait(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 10  # what is on its way is ended, not waited for
 
 
+@pytest.mark.parametrize(("storing_s", "waits_s"), [(0.0, GATHER_S), (2.0, 2.0 * GATHER_TIMES)])
 def test_what_ends_soon_after_another_look_is_stored_with_it_and_what_takes_long_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
+    storing_s: float, waits_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let = {rule_id: threading.Event() for rule_id in RULES.rules}
 
@@ -203,6 +206,7 @@ def test_what_ends_soon_after_another_look_is_stored_with_it_and_what_takes_long
     stream = Stream()
     with serving(stream.clock) as stepper:
         stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
+        looks(stepper)._storing_s = storing_s
         first, second, third = looks(stepper)._begun
 
         def end(rule_id: str) -> None:
@@ -211,8 +215,10 @@ def test_what_ends_soon_after_another_look_is_stored_with_it_and_what_takes_long
 
         end(first)
         stepper.step(Intake())
+        advance(stepper, waits_s - 0.5)
+        stepper.step(Intake())
         assert stepper.looks_pending == 3
-        advance(stepper, GATHER_S)
+        advance(stepper, 0.5)
         stepper.step(Intake())
         assert stepper.looks_pending == 2
         end(second)
@@ -222,6 +228,40 @@ def test_what_ends_soon_after_another_look_is_stored_with_it_and_what_takes_long
         stepper.step(Intake())
         assert stepper.looks_pending == 0
         assert len(found(stepper)["members"]) == 120
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows a niceness of threads")
+def test_looks_step_back_behind_the_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def noted(*given: Any, **limits: Any) -> pl.DataFrame:
+        asked.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return evaluate(*given, **limits)
+
+    monkeypatch.setattr("pipeline.detect.aside.evaluate", noted)
+    stream, own = Stream(), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    with serving(stream.clock) as stepper:
+        stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
+        looks(stepper).wait()
+    assert asked == [min(19, own + NICER)] * len(RULES.rules)
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
+
+
+def test_of_looks_that_are_asked_for_together_the_quick_ones_are_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+
+    def noted(cursor: Any, rule: Any, *given: Any, **limits: Any) -> pl.DataFrame:
+        begun.append(rule.rule_id)
+        return evaluate(cursor, rule, *given, **limits)
+
+    monkeypatch.setattr("pipeline.detect.aside.evaluate", noted)
+    took = {"closed_loop_pool": 3.0, "shared_client": 2.0, "shared_prompt": 0.5}
+    monkeypatch.setattr("pipeline.detect.rests.Rests.look_s", lambda _, rule_id: took[rule_id])
+    stream = Stream()
+    with serving(stream.clock) as stepper:
+        stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
+        looks(stepper).wait()
+    assert begun == ["shared_prompt", "shared_client", "closed_loop_pool"]
 
 
 def test_a_look_that_fails_makes_its_rule_rest_and_no_transaction_run_again() -> None:
