@@ -1,5 +1,17 @@
 -- Which accounts of several customers take over from one another each time that one of them is turned away?
 with
+outage as (
+    -- Where most of all requests fail, nobody is turned away: the service is down.
+    select window_start as minute
+    from fingerprints_1m
+    where
+        kind = 'account'
+        and window_start >= $since::timestamptz
+        and window_start < $until::timestamptz
+    group by window_start
+    having count(*) >= $min_active and sum(errors) > $max_outage * sum(events)
+),
+
 turned_away as (
     -- Few are turned away several times in one minute: only these, and who shares a place with them, are looked at.
     select distinct entity_id as account_id
@@ -10,6 +22,7 @@ turned_away as (
         and window_start < $until::timestamptz
         and errors >= $min_turned_away
         and errors >= $min_share * events
+        and window_start not in (select outage.minute from outage)
 ),
 
 used as (
@@ -93,6 +106,7 @@ stopped as (
     where
         errors >= $min_turned_away
         and errors >= $min_share * events
+        and minute not in (select outage.minute from outage)
         and answered_last >= minute - to_minutes($quiet_minutes::integer)
         and coalesce(answered_next > minute + to_minutes($quiet_minutes::integer), true)
         and minute + to_minutes($quiet_minutes::integer) <= $until::timestamptz

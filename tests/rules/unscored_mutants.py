@@ -107,6 +107,10 @@ UNSCORED: Final[Mapping[str, Mapping[str, tuple[str, str] | tuple[str, str, int]
             "and coalesce(answered_next >",
             "and $min_share > 0 or coalesce(answered_next >",
         ),
+        "an outage turns away": (
+            "sum(errors) > $max_outage * sum(events)",
+            "sum(errors) > 100 * $max_outage * sum(events)",
+        ),
         "any time later will do": (
             "stopped.minute + to_minutes($within_minutes::integer)",
             "stopped.minute + to_minutes(5 * $within_minutes::integer)",
