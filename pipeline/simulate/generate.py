@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.errors import UsageError
 from pipeline.simulate.campaign import CAMPAIGN_ID, campaign
 from pipeline.simulate.cohorts import COHORTS
 from pipeline.simulate.days import NEW_MODEL
@@ -25,6 +26,7 @@ from pipeline.simulate.truth import Truth, labels
 from pipeline.simulate.world import RELEASE, world
 
 CHUNK_EVENTS: Final = 5000
+MOST_EVENTS: Final = 5_000_000  # some 10 GB
 DEFAULT_START: Final = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 _BROKEN: Final = (b'{"event_id": "req_', b'{"model": "aurora-4-mini"}', b"\xff\xfe\x00\x00", b"not json at all")
 
@@ -125,7 +127,7 @@ def plan(
         traces: a directory of request traces; built-in distributions where not given.
 
     Raises:
-        UsageError: no such scenario, or nothing to simulate.
+        UsageError: no such scenario, nothing to simulate, or more than fits into memory.
         InputNotFoundError: a directory without a known file.
     """
     chosen = find_scenario(scenario) if isinstance(scenario, str) else scenario
@@ -140,6 +142,13 @@ def plan(
     if sized.days:
         made = _finish(sized, seed, *world(sized, seed, stage))
         return replace(made, releases={NEW_MODEL: start + timedelta(seconds=RELEASE * seconds)})
+    expected = sum(max(1, round(one.accounts * sized.accounts)) * one.per_minute for one in COHORTS)
+    expected *= sized.rate * seconds / 60
+    if expected > MOST_EVENTS:
+        raise UsageError(
+            f"some {expected:,.0f} requests; more than {MOST_EVENTS:,} do not fit into memory at once",
+            next_step="ask for fewer minutes or accounts; scenario load makes many, without text",
+        )
     frames, facts_of, label_of = [], [], []
     for cohort in COHORTS:
         rng = generator(seed, "cohort", cohort.name)

@@ -51,6 +51,12 @@ def test_same_seed_same_bytes_in_any_process(hash_seed: str) -> None:
     assert there.stdout.strip() == here
 
 
+def test_more_than_fits_into_memory_is_refused_before_it_is_made() -> None:
+    with pytest.raises(UsageError, match=r"some 1\d,\d{3},\d{3} requests; more than 5,000,000 do not fit") as refused:
+        plan("benign", seed=5, duration=timedelta(days=8))
+    assert "fewer minutes" in str(refused.value.next_step)
+
+
 def test_another_seed_gives_other_traffic() -> None:
     first, second = (
         b"".join(chunk.ndjson() for chunk in simulate("benign", seed=seed, accounts=50)) for seed in (1, 2)
