@@ -38,7 +38,7 @@ from pipeline.fingerprint.loops import loops
 from pipeline.fingerprint.schema import Delta
 from pipeline.metrics import Metrics
 from pipeline.rules import RuleSet, load_rules
-from pipeline.rules.run import evaluate
+from pipeline.rules.run import RuleResultError, evaluate
 from pipeline.simulate import DEFAULT_START, Chunk, Simulation, plan
 from pipeline.store import Store, Transaction, apply_deltas
 from pipeline.store.fold import Folder
@@ -301,7 +301,11 @@ def main() -> None:
                 print(f"{accounts:,} active accounts, {events:,} events, {store.size_bytes() / 1e6:,.0f} MB")
                 a_minute, found = 0.0, set[str]()
                 for rule in rules:
-                    cpu, took, frame = _spent(partial(evaluate, tx, rule, until - rule.meta.window, until))
+                    try:
+                        cpu, took, frame = _spent(partial(evaluate, tx, rule, until - rule.meta.window, until))
+                    except RuleResultError as error:
+                        print(f"{rule.rule_id:24} {error.reason}")
+                        continue
                     found |= set(frame["account_id"])
                     a_minute += cpu * (timedelta(minutes=1) / rule.meta.every)
                     print(
