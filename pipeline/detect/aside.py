@@ -96,6 +96,7 @@ class Aside:
         """A transaction begins to be looked at, perhaps for the second time; what it changed."""
         self._asked.clear()
         for look, _ in self._begun.values():
+            look.told = False  # by a transaction that was rolled back
             if changed_since is not None:
                 look.changed = min(changed_since, look.changed or changed_since)
 

@@ -126,9 +126,14 @@ def update_findings(
     )
 
 
-def with_findings(tx: Tx) -> set[str]:
-    """Accounts that have one."""
-    return {row[0] for row in tx.execute("select entity_id from finding where dimension = 'account'").fetchall()}
+def with_findings(tx: Tx, among: Collection[str] | None = None) -> set[str]:
+    """Accounts that have one; ``among``: of these."""
+    rows = tx.execute(
+        "select entity_id from finding where dimension = 'account' "
+        "and ($among::varchar[] is null or entity_id in (select unnest($among::varchar[])))",
+        {"among": None if among is None else sorted(among)},
+    ).fetchall()
+    return {row[0] for row in rows}
 
 
 def changed_use(tx: Tx) -> set[str]:

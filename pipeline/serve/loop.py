@@ -38,7 +38,6 @@ HEALTH_EVERY_S = 1.0
 # Deltas are ten to thirty times as large in memory: what comes of all partitions at once is one transaction.
 PARTITION_FETCH_BYTES = 2_097_152
 RETRY_AFTER_S = 2.0  # a full disk is looked at again so often
-UNTIDY_FOLDS = 3  # so many times the pause between two folds the store may wait for looks
 
 _log = logs.get("serve")
 
@@ -177,7 +176,8 @@ class _Loop:
             return
         try:
             self._deliver()
-            if self._may_tidy(intake, now_s):
+            # In quiet moments; and where there are none, now and then all the same: what is not folded grows.
+            if intake.empty or now_s - self._tidied_at_s >= self.settings.store.fold_every_s:
                 self._tidied_at_s = now_s
                 self._upkeep.turn(self.stepper.watermark)
             self._observe(now_s)
@@ -185,16 +185,6 @@ class _Loop:
             # What was read is in the store; an empty intake in its place tries whether it works again.
             self._stuck = Intake()
             self._fail("upkeep_failed", error)
-
-    def _may_tidy(self, intake: Intake, now_s: float) -> bool:
-        """In quiet moments; and where there are none, now and then all the same: what is not folded grows.
-
-        Not beside looks, while that can wait: the cores are busy, and who is to be told waits for both.
-        """
-        rested_s, every_s = now_s - self._tidied_at_s, self.settings.store.fold_every_s
-        if self.stepper.looks_pending and rested_s < UNTIDY_FOLDS * every_s:
-            return False
-        return intake.empty or rested_s >= every_s
 
     def finish(self) -> None:
         """Wait for what is on its way to receivers and keep how it ended: what was taken is not sent again."""

@@ -20,6 +20,7 @@ from pipeline.config import Settings
 from pipeline.delivery.endpoints import Endpoints
 from pipeline.delivery.outbox import Outcome, mark_outcomes, send_again
 from pipeline.detect import Aside, Detector
+from pipeline.detect.scores import with_findings
 from pipeline.events.pseudonym import pseudonymise_accounts, read_key
 from pipeline.faults import hit
 from pipeline.metrics import Metrics
@@ -213,7 +214,9 @@ class Stepper:
         if "account_id" in self.settings.privacy.pseudonymise:
             frame = pseudonymise_accounts(frame, self._key)
         applied = apply_accounts(tx, frame)
-        return first_event(tx, applied.changed), frozenset(applied.cleared) | frozenset(applied.changed)
+        # Most of whom something new is told are new themselves: there is nothing to judge.
+        known = with_findings(tx, applied.changed) if applied.changed else set()
+        return first_event(tx, applied.changed), frozenset(applied.cleared) | known
 
     def _apply_clearings(self, tx: Transaction, clearings: Sequence[Clearing]) -> frozenset[str]:
         """Store what people know; return whom that concerns, under the ids that their events have."""

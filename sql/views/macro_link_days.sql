@@ -16,25 +16,19 @@ create or replace macro link_days(window_begin, window_end) as table
         and day < window_end::timestamptz
         and source_kind = 'account'
     union all
-    select
-        time_bucket(interval '24 hours', hour, timestamptz '1970-01-01 00:00:00+00') as day,
-        source_id,
-        target_kind,
-        target_id,
-        events,
-        first_seen,
-        last_seen
-    from link_delta
+    select *
+    from (
+        select
+            time_bucket(interval '24 hours', hour, timestamptz '1970-01-01 00:00:00+00') as day,
+            source_id,
+            target_kind,
+            target_id,
+            events,
+            first_seen,
+            last_seen
+        from link_delta
+        where source_kind = 'account'
+    ) as coming
     where
-        hour >= time_bucket(
-            interval '24 hours',
-            window_begin::timestamptz + interval '24 hours' - interval 1 microsecond,
-            timestamptz '1970-01-01 00:00:00+00'
-        )
-        -- Whole days: one that has begun when the window ends is in it.
-        and hour < time_bucket(
-            interval '24 hours',
-            window_end::timestamptz + interval '24 hours' - interval 1 microsecond,
-            timestamptz '1970-01-01 00:00:00+00'
-        )
-        and source_kind = 'account';
+        day >= window_begin::timestamptz
+        and day < window_end::timestamptz;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,10 @@ import polars as pl
 import pytest
 
 from pipeline.detect import Detector
+from pipeline.detect.aside import GATHER_S
+from pipeline.errors import StoreError
 from pipeline.rules import RuleSet
+from pipeline.rules.run import evaluate
 from pipeline.serve.intake import Intake
 from tests.detect.test_aside import EVENTS, RULES, SHIPPED, Stream, advance, looks, serving, settle
 from tests.detect.world import START
@@ -88,3 +92,41 @@ def test_facts_are_heard_though_no_signal_changes() -> None:
         )
         settle(stepper)
         assert population() == "hashes/any"
+
+
+def test_facts_about_accounts_of_which_nothing_was_found_have_nobody_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream()
+    with serving(stream.clock, RuleSet({})) as stepper:
+        stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
+        times = judged(monkeypatch)
+        for number in range(3):
+            stepper.step(Intake(accounts=[{"account_id": f"signed-up-{number}", "created_at": START.isoformat()}]))
+        assert times == []
+
+
+def test_what_a_rolled_back_transaction_stored_is_stored_by_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    let = threading.Event()
+
+    def held(cursor: Any, rule: Any, *asked: Any, **limits: Any) -> pl.DataFrame:
+        assert rule.rule_id != "shared_prompt" or let.wait(60)
+        return evaluate(cursor, rule, *asked, **limits)
+
+    monkeypatch.setattr("pipeline.detect.aside.evaluate", held)
+    stream = Stream()
+    rules = RuleSet({name: RULES.rules[name] for name in ("shared_client", "shared_prompt")})
+    with serving(stream.clock, rules) as stepper:
+        stepper.step(Intake([stream.delta(EVENTS), stream.last()]))
+        looks(stepper)._begun["shared_client"][1].result(60)
+        advance(stepper, GATHER_S)
+        with monkeypatch.context() as full:
+            full.setattr(stepper.store, "_commit", lambda: (_ for _ in ()).throw(StoreError("full", next_step="room")))
+            with pytest.raises(StoreError):
+                stepper.step(Intake())
+            stepper.store.connection.execute("rollback")
+        looks(stepper)._storing_s = 60.0  # so long did it take; both wait for each other now
+        stepper.step(Intake())
+        assert stepper.looks_pending == 2
+        let.set()
+        settle(stepper)
+        found = stepper.store.connection.execute("select distinct rule_id from signals order by all").fetchall()
+        assert found == [("shared_client",), ("shared_prompt",)]

@@ -12,7 +12,7 @@ from pipeline.delivery.outbox import Outcome
 from pipeline.errors import StoreError
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
-from pipeline.serve.loop import RETRY_AFTER_S, UNTIDY_FOLDS, _Loop, _run_commands
+from pipeline.serve.loop import RETRY_AFTER_S, _Loop, _run_commands
 from pipeline.serve.state import ServeState
 from pipeline.serve.step import Stepper
 from pipeline.serve.view import Command, ImportAccounts
@@ -68,75 +68,32 @@ class FullOnce(Stepper):
         return super().step(intake, outcomes, epoch)
 
 
-class Looking(Stepper):
-    """Looks are on their way for as long as it is said."""
-
-    looking = False
-
-    @property
-    def looks_pending(self) -> int:
-        return int(self.looking)
-
-
-class Counted:
-    """How often there was upkeep."""
-
-    turns = 0
-
-    def turn(self, _: object) -> None:
-        self.turns += 1
-
-
-def loop_of(store: Store, stepper: Stepper, delivery: object) -> _Loop:
-    return _Loop(
-        settings=stepper.settings,
-        clock=stepper.clock,
-        metrics=stepper.metrics,
-        store=store,
-        stepper=stepper,
-        consumer=cast("Any", QuietConsumer()),
-        delivery=cast("Any", delivery),
-        endpoints=cast("Any", Unchanged()),
-        state=ServeState(store, stepper.settings, stepper.clock),
-        epoch="e",
-        stop=threading.Event(),
-    )
-
-
 def test_what_was_delivered_while_the_disk_was_full_is_marked_once_there_is_room() -> None:
     settings, clock, metrics = Settings(), ManualClock(NOW), Metrics()
     with Store.open(None, settings.store, clock=clock) as store:
         stepper = FullOnce(store, load_rules(settings.rules), settings, clock, metrics, 1)
-        loop = loop_of(store, stepper, Finished())
+        state = ServeState(store, settings, clock)
+        loop = _Loop(
+            settings=settings,
+            clock=clock,
+            metrics=metrics,
+            store=store,
+            stepper=stepper,
+            consumer=cast("Any", QuietConsumer()),
+            delivery=cast("Any", Finished()),
+            endpoints=cast("Any", Unchanged()),
+            state=state,
+            epoch="e",
+            stop=threading.Event(),
+        )
         loop.turn()
-        assert "the disk is full" in loop.state.health().reasons[0]
+        assert "the disk is full" in state.health().reasons[0]
         clock.advance(RETRY_AFTER_S)
         loop.turn()
         clock.advance(5)
         loop.turn()
         assert stepper.marked == [TOLD]
-        assert loop.state.health().reasons == ["no worker has spoken yet for partitions 0"]
-
-
-def test_upkeep_waits_for_looks_and_not_for_ever() -> None:
-    settings, clock = Settings(), ManualClock(NOW)
-    with Store.open(None, settings.store, clock=clock) as store:
-        stepper = Looking(store, load_rules(settings.rules), settings, clock, Metrics(), 1)
-        loop, upkeep = loop_of(store, stepper, Finished()), Counted()
-        loop._upkeep = cast("Any", upkeep)
-        loop.turn()
-        stepper.looking = True
-        longest_s = UNTIDY_FOLDS * settings.store.fold_every_s
-        for _ in range(2):
-            clock.advance(longest_s / 3)
-            loop.turn()
-        assert upkeep.turns == 1
-        clock.advance(longest_s / 3)
-        loop.turn()
-        assert upkeep.turns == 2
-        stepper.looking = False
-        loop.turn()
-        assert upkeep.turns == 3
+        assert state.health().reasons == ["no worker has spoken yet for partitions 0"]
 
 
 def test_an_import_with_facts_that_cannot_be_used_says_so_and_stores_nothing() -> None:
