@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,11 +17,15 @@ from pipeline.fingerprint.sketch import empty_lists, sketches, tally, tally_code
 
 _PANE_US: Final = PANE_S * 1_000_000
 _HOUR_US: Final = HOUR_S * 1_000_000
+_NO_PANES: Final = frozenset({"model", "asn"})
 _SKETCHED: Final = frozenset({"account", "api_key"})
 _LINKS: Final = (
     ("account", ("template", "system_prompt", "client", "network", "api_key", "end_user", "model", "asn")),
     ("api_key", ("network", "client")),
 )
+
+
+_Columns = dict[str, npt.NDArray[np.int64] | pl.Series]  # of one part, as long as each other
 
 
 def aggregate(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -32,7 +37,7 @@ def aggregate(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     if events.is_empty():
         return PANES.to_frame(), LINKS.to_frame()
     batch = _Batch.of(events)
-    panes = [_panes(kind, entity, batch) for kind, entity in batch.entities.items() if kind not in {"model", "asn"}]
+    panes = [_panes(kind, entity, batch) for kind, entity in batch.entities.items() if kind not in _NO_PANES]
     links = [
         _links(source_kind, batch.entities[source_kind], target_kind, batch.entities[target_kind], batch)
         for source_kind, targets in _LINKS
@@ -40,14 +45,15 @@ def aggregate(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         if source_kind in batch.entities and target_kind in batch.entities
     ]
     if events["reasoning_blobs"].null_count() < len(events):
-        blobs = events.filter(pl.col("reasoning_blobs").list.len() > 0)
+        blobs = events.filter(pl.col("reasoning_blobs").list.drop_nulls().list.len() > 0)
         if not blobs.is_empty():
             pane, link = _blobs(blobs)
             panes.append(pane)
             links.append(link)
+    linked = _frame(links, LINKS)
     if events["fragments"].null_count() < len(events):
-        links.append(_fragments(events))
-    return sort_panes(pl.concat([PANES.to_frame(), *panes])), sort_links(pl.concat([LINKS.to_frame(), *links]))
+        linked = pl.concat([linked, _fragments(events)])
+    return sort_panes(_frame(panes, PANES)), sort_links(linked)
 
 
 def sort_panes(panes: pl.DataFrame) -> pl.DataFrame:
@@ -157,15 +163,35 @@ def _sums(events: pl.DataFrame) -> dict[str, Ints]:
     return {name: column for name in frame.columns for column in (frame[name].to_numpy(),) if column.any()}
 
 
-def _panes(kind: str, entity: Coded, batch: _Batch) -> pl.DataFrame:
+def _frame(parts: Sequence[_Columns], schema: pl.Schema) -> pl.DataFrame:
+    """All parts below each other, column by column: a frame a part took most of the time of small emissions."""
+    if not parts:
+        return schema.to_frame()
+    columns: dict[str, npt.NDArray[np.int64] | pl.Series] = {}
+    for name in schema.names():
+        pieces = [part[name] for part in parts]
+        arrays = [piece for piece in pieces if isinstance(piece, np.ndarray)]
+        columns[name] = (
+            np.concatenate(arrays)
+            if len(arrays) == len(pieces)
+            else pl.concat([piece if isinstance(piece, pl.Series) else pl.Series(piece) for piece in pieces])
+        )
+    return pl.DataFrame(columns).cast(schema)
+
+
+def _constant(text: str, count: int) -> pl.Series:
+    return pl.Series([text], dtype=pl.String).new_from_index(0, count)
+
+
+def _panes(kind: str, entity: Coded, batch: _Batch) -> _Columns:
     keys, limit = combine((entity.codes, entity.size), (batch.pane.codes, batch.pane.size))
     groups = group(keys, key_limit=limit)
     count = len(groups.keys)
     members = groups.members(len(keys))
     zeros = np.zeros(count, dtype=np.int64)
     sketched = kind in _SKETCHED
-    columns: dict[str, npt.NDArray[np.int64] | pl.Series] = {
-        "kind": pl.repeat(kind, count, dtype=pl.String, eager=True),
+    return {
+        "kind": _constant(kind, count),
         "entity_id": entity.values.gather(groups.keys // batch.pane.size),
         "pane": batch.pane.values.gather(groups.keys % batch.pane.size),
         **{name: groups.sum(batch.sums[name]) if name in batch.sums else zeros for name in SUMS if name != "events"},
@@ -175,19 +201,18 @@ def _panes(kind: str, entity: Coded, batch: _Batch) -> pl.DataFrame:
         "ip_sketch": sketches(members, count, batch.ip) if sketched else empty_lists(count),
         "prompt_sketch": sketches(members, count, batch.prompt) if sketched else empty_lists(count),
     }
-    return pl.DataFrame(columns).select(PANES.names()).cast(PANES)
 
 
-def _links(source_kind: str, source: Coded, target_kind: str, target: Coded, batch: _Batch) -> pl.DataFrame:
+def _links(source_kind: str, source: Coded, target_kind: str, target: Coded, batch: _Batch) -> _Columns:
     keys, limit = combine((source.codes, source.size), (target.codes, target.size), (batch.hour.codes, batch.hour.size))
     groups = group(keys, key_limit=limit)
     count = len(groups.keys)
     pair = groups.keys // batch.hour.size
-    columns: dict[str, npt.NDArray[np.int64] | pl.Series] = {
+    return {
         "hour": batch.hour.values.gather(groups.keys % batch.hour.size),
-        "source_kind": pl.repeat(source_kind, count, dtype=pl.String, eager=True),
+        "source_kind": _constant(source_kind, count),
         "source_id": source.values.gather(pair // target.size),
-        "target_kind": pl.repeat(target_kind, count, dtype=pl.String, eager=True),
+        "target_kind": _constant(target_kind, count),
         "target_id": target.values.gather(pair % target.size),
         "events": groups.count(),
         "output_tokens": groups.sum(batch.sums["output_tokens"])
@@ -195,18 +220,15 @@ def _links(source_kind: str, source: Coded, target_kind: str, target: Coded, bat
         else np.zeros(count, dtype=np.int64),
         **_seen(groups, batch.time_us),
     }
-    return pl.DataFrame(columns).select(LINKS.names()).cast(LINKS)
 
 
-def _blobs(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Panes of reasoning blobs and links to them: a row a distinct blob of an event."""
+def _blobs(events: pl.DataFrame) -> tuple[_Columns, _Columns]:
+    """Panes of reasoning blobs and links to them: a row a distinct blob of an event, of which there is one."""
     exploded = (
         events.with_columns(pl.col("reasoning_blobs").list.unique())
         .explode("reasoning_blobs")
         .drop_nulls("reasoning_blobs")
     )
-    if exploded.is_empty():
-        return PANES.to_frame(), LINKS.to_frame()
     batch = _Batch.of(exploded)
     coded = code_integers(exploded["reasoning_blobs"])
     assert coded is not None
@@ -229,7 +251,8 @@ def _fragments(events: pl.DataFrame) -> pl.DataFrame:
     coded = code_integers(exploded["fragments"])
     assert coded is not None
     batch = _Batch.of(exploded)
-    links = _links("account", batch.entities["account"], "fragment", Coded(coded.codes, hex16(coded.values)), batch)
+    fragment = Coded(coded.codes, hex16(coded.values))
+    links = _frame([_links("account", batch.entities["account"], "fragment", fragment, batch)], LINKS)
     return links.filter(pl.col("target_id").rank("ordinal").over("source_id", "hour") <= FRAGMENTS_KEPT)
 
 

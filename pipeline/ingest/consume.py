@@ -20,8 +20,8 @@ from pipeline.ingest.records import size_bytes, to_raw
 
 PARTITION_FETCH_BYTES: Final = 8 << 20
 FIRST_GUESS_BYTES: Final = 4096  # of a message, before any was seen
-GATHER_BYTES: Final = 64 << 10  # the broker waits for so much, or so long: fewer, fatter batches
-GATHER_MS: Final = 50
+GATHER_BYTES: Final = 1 << 20  # the broker waits for so much, or so long: fewer, fatter batches
+GATHER_MS: Final = 200
 MAX_POLL_INTERVAL_MS: Final = 300_000
 
 log = logs.get("ingest")

@@ -122,7 +122,8 @@ class KafkaServer:
             config.write_text(self._properties())
             identity = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             users = () if self.secured is None else ("--add-scram", _scram(self.secured))
-            words = ("format", "-t", identity, "--standalone", "-c", str(config), *users)
+            # In one word: an identity may begin with a dash, which would be another option.
+            words = ("format", f"--cluster-id={identity}", "--standalone", "-c", str(config), *users)
             assert self._java("kafka.tools.StorageTool", *words).wait(60) == 0, self.log()
         self._process = self._java("kafka.Kafka", str(config))
         settings = Settings(kafka=KafkaSettings(bootstrap=self.bootstrap))
