@@ -115,6 +115,10 @@ def run(alerts: int, directory: Path) -> None:
             made = update_alerts(tx, result, now=now, endpoints=endpoints, metrics=Metrics(), rules=rules)
             release(tx, now, endpoints)
         print(f"opened and written: {len(made):,} alerts in {time.monotonic() - begun:.1f} s")
+        begun = time.monotonic()
+        with store.transaction() as tx:
+            update_alerts(tx, result, now=now, endpoints=endpoints, metrics=Metrics(), rules=rules)
+        print(f"a pass that changes none of them: {time.monotonic() - begun:.3f} s")
         delivery = Delivery(Reach.of(["127.0.0.1"], http=True), KafkaSettings(), clock, Metrics())
         delivery.use(endpoints)
         turns = _deliver(store, delivery, each, grouped, alerts)

@@ -12,6 +12,7 @@ from typing import Final
 
 from pipeline import logs
 from pipeline.alerts.changes import Alert, AlertChange, Changes
+from pipeline.alerts.due import due_subjects
 from pipeline.alerts.pipeline_rules import PipelineLook
 from pipeline.alerts.subjects import Subject, current_subjects, worse
 from pipeline.alerts.tables import (
@@ -20,6 +21,7 @@ from pipeline.alerts.tables import (
     growth_is_due,
     last_alerts,
     standing_alerts,
+    standing_of_pipeline,
     write_changes,
 )
 from pipeline.delivery.endpoints import Endpoints
@@ -27,7 +29,6 @@ from pipeline.detect import DetectionResult
 from pipeline.detect.tables import WriteTx
 from pipeline.metrics import Metrics
 from pipeline.rules.load import RuleSet
-from pipeline.rules.meta import PIPELINE
 
 REOPENS_WITHIN: Final = timedelta(hours=24)  # of event time between its last evidence and the new; later it is another
 
@@ -60,14 +61,11 @@ def update_alerts(
     """
     if not result.evaluated and not growth_is_due(tx, now):
         return ()
-    unknown = rules.missing if rules is not None else frozenset()
-    standing = {
-        key: alert
-        for key, alert in standing_alerts(tx).items()
-        if alert.subject.dimension != PIPELINE and alert.subject.rule_id not in unknown
-    }
+    keys = due_subjects(tx, rules, result.watermark)
     changes = Changes(now)
-    _bring(changes, current_subjects(tx, rules), standing, last_alerts(tx), result.watermark)
+    if keys:
+        standing, last = standing_alerts(tx, keys), last_alerts(tx, keys)
+        _bring(changes, current_subjects(tx, rules, keys), standing, last, result.watermark)
     tell(tx, changes, endpoints, metrics)
     return tuple(changes.made)
 
@@ -82,12 +80,13 @@ def update_pipeline_alerts(
     """
     standing = {
         key: alert
-        for key, alert in standing_alerts(tx).items()
-        if alert.subject.dimension == PIPELINE and alert.subject.rule_id not in found.failed
+        for key, alert in standing_of_pipeline(tx).items()
+        if alert.subject.rule_id not in found.failed
     }
     changes = Changes(now)
     if standing or found.subjects:
-        _bring(changes, found.subjects, standing, last_alerts(tx), now)
+        last = last_alerts(tx, [*standing, *found.subjects])
+        _bring(changes, found.subjects, standing, last, now)
         tell(tx, changes, endpoints, metrics)
     return tuple(changes.made)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,6 +14,7 @@ from pipeline.rules.run import Tx
 SHOWN_ACCOUNTS: Final = 20
 KEEP_FIRING: Final = timedelta(hours=1)  # of event time without new evidence, unless a rule says otherwise
 CRITICAL_ACCOUNTS: Final = 100
+_Wanted = dict[str, list[str]] | None  # group keys by rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,34 @@ def _sentences(first: str, reasons: Sequence[str]) -> str:
     return " ".join([first, *(reason if reason.endswith((".", "!", "?")) else f"{reason}." for reason in reasons[:1])])
 
 
-def current_subjects(tx: Tx, rules: RuleSet | None) -> Mapping[str, Subject]:
-    """Every subject, by key; those that are over are told apart by their ``last_seen``."""
-    subjects = [*_campaigns(tx), *_accounts(tx), *(_matches(tx, rules) if rules else ())]
+def current_subjects(tx: Tx, rules: RuleSet | None, keys: Collection[str] | None = None) -> Mapping[str, Subject]:
+    """Subjects by key; those that are over are told apart by their ``last_seen``.
+
+    Args:
+        tx: the transaction at hand.
+        rules: those with ``alert: match`` have subjects of their own.
+        keys: which are wanted; None: all that there are.
+    """
+    wanted: _Wanted = None
+    if keys is not None:
+        wanted = {}
+        for rule_id, _, group_key in (key.partition("|") for key in keys):
+            wanted.setdefault(rule_id, []).append(group_key)
+    subjects = [*_campaigns(tx, wanted), *_accounts(tx, wanted), *(_matches(tx, rules, wanted) if rules else ())]
     return {subject.key: subject for subject in subjects}
 
 
-def _campaigns(tx: Tx) -> list[Subject]:
+def _among(wanted: _Wanted, rule_id: str, column: str) -> tuple[str, dict[str, object]]:
+    """A condition on group keys, and what is bound in it."""
+    if wanted is None:
+        return "true", {}
+    return f"{column} in (select unnest($wanted::varchar[]))", {"wanted": wanted.get(rule_id, [])}
+
+
+def _campaigns(tx: Tx, wanted: _Wanted) -> list[Subject]:
+    among, bound = _among(wanted, "campaign", "campaign.campaign_id")
     rows = tx.execute(
-        """
+        f"""
         select
             campaign.campaign_id,
             campaign.score,
@@ -90,10 +110,10 @@ def _campaigns(tx: Tx) -> list[Subject]:
                     and finding.named
             ) as shown
         from campaign
-        where merged_into is null and named_accounts > 0
+        where merged_into is null and named_accounts > 0 and {among}
         order by campaign.campaign_id
-        """,
-        {"shown": SHOWN_ACCOUNTS},
+        """,  # noqa: S608 - one of two literals
+        {"shown": SHOWN_ACCOUNTS, **bound},
     ).fetchall()
     return [
         Subject(
@@ -116,10 +136,12 @@ def _campaigns(tx: Tx) -> list[Subject]:
     ]
 
 
-def _accounts(tx: Tx) -> list[Subject]:
+def _accounts(tx: Tx, wanted: _Wanted) -> list[Subject]:
+    among, bound = _among(wanted, "account", "'account:' || account_id")
     rows = tx.execute(
-        "select account_id, score, reasons, first_seen, last_seen from suspicious_accounts "
-        "where campaign_id is null order by account_id"
+        "select account_id, score, reasons, first_seen, last_seen from suspicious_accounts "  # noqa: S608 - as above
+        f"where campaign_id is null and {among} order by account_id",
+        bound,
     ).fetchall()
     return [
         Subject(
@@ -141,13 +163,14 @@ def _accounts(tx: Tx) -> list[Subject]:
     ]
 
 
-def _matches(tx: Tx, rules: RuleSet) -> list[Subject]:
+def _matches(tx: Tx, rules: RuleSet, wanted: _Wanted) -> list[Subject]:
     found = []
     for rule in rules:
-        if rule.meta.alert != "match":
+        if rule.meta.alert != "match" or (wanted is not None and rule.rule_id not in wanted):
             continue
+        among, bound = _among(wanted, rule.rule_id, "group_key")
         rows = tx.execute(
-            """
+            f"""
             select
                 group_key,
                 max(strength),
@@ -165,11 +188,11 @@ def _matches(tx: Tx, rules: RuleSet) -> list[Subject]:
                 where campaign.merged_into is null and campaign.named_accounts > 0
                 group by campaign_member.account_id
             ) as told on signals.account_id = told.account_id
-            where rule_id = $rule and strength >= $at
+            where rule_id = $rule and strength >= $at and {among}
             group by group_key
             order by group_key
-            """,
-            {"rule": rule.rule_id, "at": rule.meta.alert_at, "shown": SHOWN_ACCOUNTS},
+            """,  # noqa: S608 - as above
+            {"rule": rule.rule_id, "at": rule.meta.alert_at, "shown": SHOWN_ACCOUNTS, **bound},
         ).fetchall()
         for group_key, strength, accounts, shown, reason, first_seen, last_seen, within in rows:
             found.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from pipeline.alerts.subjects import Subject
 from pipeline.delivery.endpoints import Endpoints
 from pipeline.detect.tables import WriteTx
 from pipeline.events.schema import UTC_MICROSECONDS
+from pipeline.rules.meta import PIPELINE
 from pipeline.rules.run import Tx
 
 _ALERT: Final = pl.Schema(
@@ -81,19 +82,29 @@ _SELECT: Final = (
     "last_seen, opened_at, updated_at, seq, evidence_sql, state, resolved_at, dimension, tags, within, "
     "pending_since, firing_since, count(*) over (partition by subject) from alert "
 )
+_AMONG: Final = "subject in (select unnest($subjects::varchar[]))"
 
 
-def standing_alerts(tx: Tx) -> Mapping[str, Alert]:
-    """Alerts that wait or fire, by subject."""
-    rows = tx.execute(_SELECT + "where state <> 'resolved' order by alert_id").fetchall()
+def standing_alerts(tx: Tx, keys: Collection[str]) -> Mapping[str, Alert]:
+    """Alerts that wait or fire, by subject, of these subjects."""
+    sql = _SELECT + f"where state <> 'resolved' and {_AMONG} order by alert_id"
+    rows = tx.execute(sql, {"subjects": list(keys)}).fetchall()
     return {alert.subject.key: alert for alert in map(_alert, rows)}
 
 
-def last_alerts(tx: Tx) -> Mapping[str, tuple[int, Alert]]:
-    """How often each subject alerted so far, and its last alert, where that is over."""
+def standing_of_pipeline(tx: Tx) -> Mapping[str, Alert]:
+    """Alerts about the pipeline itself that wait or fire, by subject."""
+    sql = _SELECT + "where state <> 'resolved' and dimension = $pipeline order by alert_id"
+    return {alert.subject.key: alert for alert in map(_alert, tx.execute(sql, {"pipeline": PIPELINE}).fetchall())}
+
+
+def last_alerts(tx: Tx, keys: Collection[str]) -> Mapping[str, tuple[int, Alert]]:
+    """How often each of these subjects alerted so far, and its last alert, where that is over."""
     rows = tx.execute(
-        _SELECT + "qualify row_number() over (partition by subject order by opened_at desc, alert_id desc) = 1 "
-        "and state = 'resolved'"
+        _SELECT + f"where {_AMONG} "
+        "qualify row_number() over (partition by subject order by opened_at desc, alert_id desc) = 1 "
+        "and state = 'resolved'",
+        {"subjects": list(keys)},
     ).fetchall()
     found = [(int(row[-1]), _alert(row)) for row in rows]
     return {alert.subject.key: (times, alert) for times, alert in found}

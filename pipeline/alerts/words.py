@@ -76,7 +76,8 @@ def apply_alert_word(
         raise UnknownAlertError(f"{over[0]} does not fire", next_step="only what fires is taken on: see alerts show")
     changes = Changes(now)
     fresh = _fresh(tx, said, list(alerts.values()))
-    subjects = current_subjects(tx, rules) if fresh and said.action in {"ack", "resolve", "verdict"} else {}
+    told = said.action in {"ack", "resolve", "verdict"}
+    subjects = current_subjects(tx, rules, [alert.subject.key for alert in fresh]) if told and fresh else {}
     if fresh:
         _store(tx, said, fresh, now)
     for alert in fresh:
