@@ -98,10 +98,11 @@ class SteadySender:
             values = messages(number, key, datetime.now(UTC), np.zeros(each, dtype=np.int64), source)
             await asyncio.sleep(max(0.0, begun + tick / TICKS_PER_S - time.monotonic()))
             self.sent_s[f"acct_{PROBED + tick:08d}"] = time.monotonic()
+            partitions = self.pipeline.partitions
             futures = [
-                await producer.send_batch(batch, self.pipeline.requests, partition=partition)
-                for partition in range(self.pipeline.partitions)
-                for batch in _batches(producer, values[(partition - tick) % self.pipeline.partitions :: self.pipeline.partitions])
+                await producer.send_batch(batch, self.pipeline.requests, partition=(tick + row) % partitions)
+                for row in range(partitions)
+                for batch in _batches(producer, values[row::partitions])
             ]
         await asyncio.gather(*futures)
         await producer.stop()

@@ -28,6 +28,7 @@ from pipeline.rules.run import RuleAbortedError, RuleResultError, evaluate
 from pipeline.store import Store
 
 ASIDE_S: Final = 0.25  # a look that takes longer, or of which that is not known, does not hold the writer up
+HELD_UP_S: Final = 0.5  # quick looks that would end later in their transaction do not hold it up either
 GATHER_S: Final = 3.0  # so long a look that has ended waits for those after it: they are stored and judged in one go
 GATHER_TIMES: Final = 3  # or so many times as long as that took the last time
 NICER: Final = 10  # niceness of looks above the writer's: a tenth of its share where both want the processor

@@ -11,11 +11,11 @@ import polars as pl
 
 from pipeline.clock import Clock
 from pipeline.config import Settings
-from pipeline.detect.aside import ASIDE_S, Aside, Look
+from pipeline.detect.aside import ASIDE_S, HELD_UP_S, Aside, Look
 from pipeline.detect.campaigns import update_campaigns
 from pipeline.detect.discoveries import Basis, Tests, apply_naming, choose, count_tests, known_of_text, last_naming
 from pipeline.detect.reference import Reference, load_reference
-from pipeline.detect.rests import COSTLY_SHARE, OFF_AFTER, Rests
+from pipeline.detect.rests import OFF_AFTER, Rests
 from pipeline.detect.schedule import due_windows, floor_to, live_window, reach
 from pipeline.detect.scores import changed_use, update_findings, with_findings
 from pipeline.detect.signals import Changed, differ
@@ -27,7 +27,6 @@ from pipeline.rules.model import Rule, Window
 from pipeline.rules.run import RuleAbortedError, RuleResultError, Tx, evaluate
 from pipeline.store import active_hours
 
-LIVE_EVERY_S: Final = 1.0  # how often a live rule may look in between, where that costs little
 PASS_S: Final = 4.0  # by which a pass of a stream is to end: what is left is first in the next one
 
 
@@ -68,7 +67,6 @@ class Detector:
     reference: Reference = field(init=False)
     _digest: str = field(init=False)
     _rests: Rests = field(init=False)
-    _live_until_s: dict[str, float] = field(default_factory=dict)
     _owed: bool = False  # looked, and not judged yet, by what is committed
     _owes: bool = False  # the same by the transaction at hand
 
@@ -84,7 +82,6 @@ class Detector:
         for rule in rules:
             if before.get(rule.rule_id) != rule.version:
                 self._rests.changed(rule.rule_id)
-                self._live_until_s.pop(rule.rule_id, None)
                 self.forget(rule.rule_id)
         gone = before.keys() - rules.rules.keys()
         self._rests.gone(gone)
@@ -146,14 +143,14 @@ class Detector:
         for rule in sorted(self.rules, key=lambda one: _waiting_since(states, one)):
             state = states.get(rule.rule_id, RuleState())
             expected_s = self._rests.look_s(rule.rule_id) or 0.0
-            ends_s = self.clock.monotonic() - begun_s + expected_s
-            # The first may take as long as it does; of the others those that will be done by then.
-            late = self.paced and self._held_up_by(rule) and bool(done) and ends_s >= PASS_S
+            spent_s = self.clock.monotonic() - begun_s
+            held_up = self._held_up_by(rule, spent_s)  # the first may take as long as it does
+            late = self.paced and held_up and bool(done) and spent_s + expected_s >= PASS_S
             windows = self._due(tx, rule, state, watermark, changed_since, late=late)
             if not windows:
                 continue
             until = floor_to(watermark, rule.meta.every)
-            if self.aside is not None and not self._held_up_by(rule):
+            if self.aside is not None and not held_up:
                 self.aside.ask(Look(rule, windows, until, state.failures, expected_s))
                 continue
             try:
@@ -187,10 +184,10 @@ class Detector:
         _, before = last_naming(tx) or (None, None)
         return self._judge(tx, accounts, basis, tests=count_tests(tx, until), before=before), True
 
-    def _held_up_by(self, rule: Rule) -> bool:
-        """Whether the transaction waits for its looks: they are quick, or there is nowhere else to look."""
+    def _held_up_by(self, rule: Rule, spent_s: float) -> bool:
+        """Whether the transaction waits for its looks: they are quick and few so far, or there is nowhere else."""
         look_s = self._rests.look_s(rule.rule_id)
-        return self.aside is None or (look_s is not None and look_s < ASIDE_S)
+        return self.aside is None or (look_s is not None and look_s < ASIDE_S and spent_s + look_s < HELD_UP_S)
 
     def _due(
         self,
@@ -307,16 +304,16 @@ class Detector:
         How far the rule has looked stays: the watermark brings the same window up again, and what is found then, of
         all that came, takes the place of this. ``anyhow``: a look behind the watermark just took that place.
         """
-        now_s = self.clock.monotonic()
-        if rule.rule_id in self._rests.failed or (not anyhow and now_s < self._live_until_s.get(rule.rule_id, 0.0)):
+        begun_s = self.clock.monotonic()
+        if not self._rests.may_look_live(rule.rule_id, anyhow=anyhow):
             return
         window = live_window(rule.meta, newest=newest)
         try:
             frame = self._look(tx, rule, window, failures=0)
         except RuleResultError:
             return  # suspended; the look behind the watermark tells it
-        ended_s = self.clock.monotonic()
-        self._live_until_s[rule.rule_id] = ended_s + max(LIVE_EVERY_S, (ended_s - now_s) * (1 / COSTLY_SHARE - 1))
+        among = sum(one.meta.live for one in self.rules)
+        self._rests.looked_live(rule.rule_id, self.clock.monotonic() - begun_s, among=among)
         if differ(tx, rule, window, frame):
             touched.store(tx, rule, window, frame)
 

@@ -12,6 +12,8 @@ from pipeline.clock import Clock
 LATE_EVERY_S: Final = 15.0  # how often late data may make a rule look again before its next turn
 COSTLY_S: Final = 1.0  # a look that takes longer is costly
 COSTLY_SHARE: Final = 0.05  # of the time that looks of a costly rule may take
+LIVE_EVERY_S: Final = 1.0  # how often a live rule may look in between, where that costs little
+LIVE_SHARE: Final = 0.25  # of the time, for what all live rules together look at in between
 _BACKOFF_S: Final = (60.0, 300.0, 900.0, 3600.0)
 OFF_AFTER: Final = 5  # failures in a row, from which on a rule is off
 OFF_S: Final = 86_400.0  # and is tried again only after so long, when it was changed, or at a restart
@@ -37,6 +39,7 @@ class Rests:
     failed: dict[str, Failed] = field(default_factory=dict)
     _late_looked_s: dict[str, float] = field(default_factory=dict)
     _costly_until_s: dict[str, float] = field(default_factory=dict)
+    _live_until_s: dict[str, float] = field(default_factory=dict)
     _look_s: dict[str, float] = field(default_factory=dict)  # how long the last one took
     _anew: set[str] = field(default_factory=set)  # rules that were changed since: earlier failures are not theirs
 
@@ -69,6 +72,16 @@ class Rests:
         self.failed.pop(rule_id, None)
         self._anew.discard(rule_id)
 
+    def may_look_live(self, rule_id: str, *, anyhow: bool) -> bool:
+        """It may look in between now; ``anyhow``: however lately it did."""
+        rests = not anyhow and self.clock.monotonic() < self._live_until_s.get(rule_id, 0.0)
+        return not rests and rule_id not in self.failed
+
+    def looked_live(self, rule_id: str, look_s: float, *, among: int) -> None:
+        """It looked in between, as one of so many live rules."""
+        rest_s = max(LIVE_EVERY_S, look_s * (among / LIVE_SHARE - 1))
+        self._live_until_s[rule_id] = self.clock.monotonic() + rest_s
+
     def fail(self, rule_id: str, reason: str, *, stored: int) -> None:
         """It failed once more; ``stored``: how many times in a row it had before this process began."""
         before = self.failed.get(rule_id)
@@ -83,6 +96,7 @@ class Rests:
         """It is another rule now: it is tried at once, and nothing is known of what it takes."""
         self.failed.pop(rule_id, None)
         self._costly_until_s.pop(rule_id, None)
+        self._live_until_s.pop(rule_id, None)
         self._look_s.pop(rule_id, None)
         self._anew.add(rule_id)
 

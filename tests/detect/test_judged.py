@@ -54,7 +54,7 @@ def test_a_pass_that_finds_nothing_new_is_judged_once_when_its_last_look_has_end
     with serving(stream.clock, rules) as stepper:
         stepper.step(Intake([stream.delta(EVENTS)]))
         settle(stepper)
-        monkeypatch.setattr(Detector, "_held_up_by", lambda _, rule: rule.rule_id == quick.rule_id)
+        monkeypatch.setattr(Detector, "_held_up_by", lambda _, rule, _spent_s: rule.rule_id == quick.rule_id)
         times = judged(monkeypatch)
         advance(stepper, 3600)
         stepper.step(Intake([stream.delta(later("newcomer", 200))]))

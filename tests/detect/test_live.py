@@ -12,8 +12,7 @@ import pytest
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.detect import Detector
-from pipeline.detect.detector import LIVE_EVERY_S
-from pipeline.detect.rests import COSTLY_SHARE
+from pipeline.detect.rests import LIVE_EVERY_S, LIVE_SHARE
 from pipeline.detect.schedule import live_window
 from pipeline.metrics import Metrics
 from pipeline.rules import RuleAbortedError, RuleSet, load_rules
@@ -82,8 +81,8 @@ def test_in_the_end_stands_what_an_analysis_of_the_whole_finds() -> None:
     assert told(step) == told(whole)
 
 
-@pytest.mark.parametrize(("takes_s", "rests_s"), [(0.01, LIVE_EVERY_S), (0.5, 0.5 / COSTLY_SHARE)])
-def test_it_looks_each_second_at_most_and_a_twentieth_of_the_time(
+@pytest.mark.parametrize(("takes_s", "rests_s"), [(0.01, LIVE_EVERY_S), (0.5, 0.5 / LIVE_SHARE)])
+def test_it_looks_each_second_at_most_and_a_quarter_of_the_time(
     monkeypatch: pytest.MonkeyPatch, takes_s: float, rests_s: float
 ) -> None:
     clock, looks = ManualClock(END), list[float]()
