@@ -79,9 +79,7 @@ def update_pipeline_alerts(
     do; those of one that failed stay as they are.
     """
     standing = {
-        key: alert
-        for key, alert in standing_of_pipeline(tx).items()
-        if alert.subject.rule_id not in found.failed
+        key: alert for key, alert in standing_of_pipeline(tx).items() if alert.subject.rule_id not in found.failed
     }
     changes = Changes(now)
     if standing or found.subjects:

@@ -52,7 +52,8 @@ def do(day: Day, step: Step) -> None:
 
 def assert_none_is_left_out(day: Day) -> int:
     """What would become of all subjects is what becomes of those that are due; how many are."""
-    every = [key for (key,) in day.ask("select distinct subject from alert")] + list(current_subjects(day.tx, day.rules))
+    told = [key for (key,) in day.ask("select distinct subject from alert")]
+    every = {*told, *current_subjects(day.tx, day.rules)}
     due = due_subjects(day.tx, day.rules, day.now)
     made = []
     for keys in (every, due):
@@ -115,8 +116,10 @@ def test_what_stands_as_told_is_not_due() -> None:
         lambda day: day.matches(["a7", "b7"], "client:7", seen=day.now),
         lambda day: day.tx.execute("update signal set strength = 0.9 where group_key = 'client:7'"),
         lambda day: day.tx.execute("delete from signal where group_key = 'client:7'"),
-        lambda day: day.tx.execute("update campaign_member set account_id = 'a7' where account_id = 'cmp_1_1'")
-        and day.tx.execute("update campaign_member set account_id = 'b7' where account_id = 'cmp_1_2'"),
+        lambda day: (
+            day.tx.execute("update campaign_member set account_id = 'a7' where account_id = 'cmp_1_1'")
+            and day.tx.execute("update campaign_member set account_id = 'b7' where account_id = 'cmp_1_2'")
+        ),
     ],
     ids=["one more", "seen again", "stronger", "gone", "within a campaign"],
 )

@@ -82,7 +82,7 @@ def test_in_the_end_stands_what_an_analysis_of_the_whole_finds() -> None:
 
 
 @pytest.mark.parametrize(("takes_s", "rests_s"), [(0.01, LIVE_EVERY_S), (0.5, 0.5 / LIVE_SHARE)])
-def test_it_looks_each_second_at_most_and_a_quarter_of_the_time(
+def test_it_looks_each_second_at_most_and_a_third_of_the_time(
     monkeypatch: pytest.MonkeyPatch, takes_s: float, rests_s: float
 ) -> None:
     clock, looks = ManualClock(END), list[float]()
