@@ -118,7 +118,7 @@ class Member:
             heartbeat_interval_ms=max(100, min(1000, session_ms // 3)),
             max_partition_fetch_bytes=min(PARTITION_FETCH_BYTES, self._limit_bytes),
             fetch_max_bytes=self._limit_bytes,
-            fetch_min_bytes=GATHER_BYTES,
+            fetch_min_bytes=min(GATHER_BYTES, self._limit_bytes // 4),  # what does not fit would never be enough
             fetch_max_wait_ms=min(GATHER_MS, self._poll_timeout_ms),
             allow_auto_create_topics=False,
         )
