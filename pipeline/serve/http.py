@@ -73,6 +73,7 @@ class HttpServer:
         self._pool = ThreadPoolExecutor(MAX_QUERIES, thread_name_prefix="query", initializer=_step_back)
         self._running = 0
         self._asking: set[RequestHandler] = set()  # connections with a request that is being answered
+        self._idle_since: dict[RequestHandler, float] = {}
         self._sweeper: asyncio.Task[None] | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="http", daemon=True)
@@ -139,15 +140,14 @@ class HttpServer:
 
     async def _sweep(self) -> None:
         """Close connections that send no request: aiohttp waits for the first one, and for its head, for ever."""
-        idle_since: dict[RequestHandler, float] = {}
         while self._runner is not None and self._runner.server is not None:
             now_s = self._loop.time()
-            idle = [one for one in self._runner.server.connections if one not in self._asking]
-            idle_since = {one: idle_since.get(one, now_s) for one in idle}
-            oldest = sorted(idle_since, key=idle_since.__getitem__)
+            open_now = self._runner.server.connections
+            self._idle_since = {one: self._idle_since.get(one, now_s) for one in open_now}
+            oldest = sorted((one for one in open_now if one not in self._asking), key=self._idle_since.__getitem__)
             for number, one in enumerate(oldest):
                 too_many = number < len(oldest) - MAX_IDLE
-                if (too_many or now_s - idle_since[one] > IDLE_TIMEOUT_S) and one.transport is not None:
+                if (too_many or now_s - self._idle_since[one] > IDLE_TIMEOUT_S) and one.transport is not None:
                     one.transport.abort()
             await asyncio.sleep(SWEEP_EVERY_S)
 
@@ -159,6 +159,7 @@ class HttpServer:
             return await self._admit(request, handler)
         finally:
             self._asking.discard(request.protocol)
+            self._idle_since[request.protocol] = self._loop.time()  # who asks briefly is idle whenever one looks
 
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if not host_allowed(request.host, self._settings.serve.listen):

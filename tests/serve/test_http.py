@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,21 @@ def test_connections_that_ask_nothing_are_closed(server: HttpServer, monkeypatch
             with suppress(ConnectionResetError):
                 assert one.recv(1) == b""
     assert get(server, "/healthz").status_code == 200
+
+
+def test_a_connection_that_asks_briefly_and_often_is_kept(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whenever one looks it is idle, and it never is for long.
+    monkeypatch.setattr(http, "SWEEP_EVERY_S", 0.05)
+    monkeypatch.setattr(http, "IDLE_TIMEOUT_S", 0.5)
+    time.sleep(1.1)  # the sweep under way still sleeps as long as before
+    asking = HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+    for _ in range(15):
+        asking.request("GET", "/healthz")  # raises where the connection was closed
+        with asking.getresponse() as answer:
+            assert answer.status == 200
+            answer.read()
+        time.sleep(0.1)
+    asking.close()
 
 
 def test_of_too_many_silent_connections_the_oldest_are_closed(
