@@ -44,6 +44,11 @@ bench: $(STAMP) ## the speed of each stage and end to end, over Apache Kafka on 
 	scripts/fetch-kafka.sh
 	$(BIN)/python -m benchmarks
 
+.PHONY: bench-peers
+bench-peers: $(STAMP) ## other engines at the same job, beside Stillwatch; each is installed in an environment of its own
+	@scripts/fetch-kafka.sh
+	$(BIN)/python -m benchmarks.peers
+
 .PHONY: lint
 lint: $(STAMP) ## format, lint and types, without tests
 	scripts/check.sh lint

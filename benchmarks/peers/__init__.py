@@ -1,0 +1,1 @@
+"""What users would pick instead, at the same job, beside Stillwatch: ``python -m benchmarks.peers``."""
