@@ -107,6 +107,8 @@ def test_what_stands_as_told_is_not_due() -> None:
     day.look()
     assert day.states().count("firing") == 0
     assert assert_none_is_left_out(day) == 0
+    day.matches(["a7", "b7"], "client:7")
+    assert assert_none_is_left_out(day) == 1  # it goes on
 
 
 @pytest.mark.parametrize(
