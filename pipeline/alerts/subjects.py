@@ -14,6 +14,14 @@ from pipeline.rules.run import Tx
 SHOWN_ACCOUNTS: Final = 20
 KEEP_FIRING: Final = timedelta(hours=1)  # of event time without new evidence, unless a rule says otherwise
 CRITICAL_ACCOUNTS: Final = 100
+# Campaigns that are told of, by account: what an alert of a rule may be within.
+TOLD_OF: Final = """(
+    select campaign_member.account_id, min(campaign_member.campaign_id) as campaign_id
+    from campaign_member
+    inner join campaign on campaign_member.campaign_id = campaign.campaign_id
+    where campaign.merged_into is null and campaign.named_accounts > 0
+    group by campaign_member.account_id
+)"""
 _Wanted = dict[str, list[str]] | None  # group keys by rule
 
 
@@ -181,13 +189,7 @@ def _matches(tx: Tx, rules: RuleSet, wanted: _Wanted) -> list[Subject]:
                 max(last_seen),
                 if(bool_and(told.campaign_id is not null), min(told.campaign_id), null)
             from signals
-            left join (
-                select campaign_member.account_id, min(campaign_member.campaign_id) as campaign_id
-                from campaign_member
-                inner join campaign on campaign_member.campaign_id = campaign.campaign_id
-                where campaign.merged_into is null and campaign.named_accounts > 0
-                group by campaign_member.account_id
-            ) as told on signals.account_id = told.account_id
+            left join {TOLD_OF} as told on signals.account_id = told.account_id
             where rule_id = $rule and strength >= $at and {among}
             group by group_key
             order by group_key

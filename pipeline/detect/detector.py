@@ -144,7 +144,8 @@ class Detector:
             state = states.get(rule.rule_id, RuleState())
             expected_s = self._rests.look_s(rule.rule_id) or 0.0
             spent_s = self.clock.monotonic() - begun_s
-            held_up = self._held_up_by(rule, spent_s)  # the first may take as long as it does
+            held_up = self._held_up_by(rule, spent_s)
+            # The first may take as long as it does; of the others those that will be done by then.
             late = self.paced and held_up and bool(done) and spent_s + expected_s >= PASS_S
             windows = self._due(tx, rule, state, watermark, changed_since, late=late)
             if not windows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -167,15 +167,10 @@ def _frame(parts: Sequence[_Columns], schema: pl.Schema) -> pl.DataFrame:
     """All parts below each other, column by column: a frame a part took most of the time of small emissions."""
     if not parts:
         return schema.to_frame()
-    columns: dict[str, npt.NDArray[np.int64] | pl.Series] = {}
+    columns: _Columns = {}
     for name in schema.names():
-        pieces = [part[name] for part in parts]
-        arrays = [piece for piece in pieces if isinstance(piece, np.ndarray)]
-        columns[name] = (
-            np.concatenate(arrays)
-            if len(arrays) == len(pieces)
-            else pl.concat([piece if isinstance(piece, pl.Series) else pl.Series(piece) for piece in pieces])
-        )
+        pieces: list[Any] = [part[name] for part in parts]  # all arrays, or all series
+        columns[name] = np.concatenate(pieces) if isinstance(pieces[0], np.ndarray) else pl.concat(pieces)
     return pl.DataFrame(columns).cast(schema)
 
 

@@ -15,7 +15,7 @@ from pipeline.store.store import Store
 EXPIRE_EVERY_S: Final = 600.0
 CLOCK_STEP_S: Final = 300.0  # between two looks; less is drift, or the time between reading the two clocks
 CLOCK_DOUBT_S: Final = 86_400.0
-CHECKPOINT_LOG_BYTES: Final = 33_554_432
+CHECKPOINT_LOG_BYTES: Final = 33_554_432  # no write begins while one is made: of 128 MB it took up to 5 s
 
 _log = logs.get("store")
 Work = Literal["folded", "merged", "expired", "checkpointed"]

@@ -69,7 +69,7 @@ def plain_words(text: str) -> Iterator[bytes]:
         yield word
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=150)
 @given(SEEDS)
 def test_words(texts: pl.Series) -> None:
     said = normalised(texts)
@@ -82,7 +82,7 @@ def test_words(texts: pl.Series) -> None:
     assert found == expected
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=150)
 @given(SEEDS)
 def test_languages_of_latin_script(texts: pl.Series) -> None:
     for text, found in zip(texts, guess_languages(texts), strict=True):
@@ -105,7 +105,7 @@ def whole(texts: pl.Series) -> pl.Series:
     return flat.str.split(" ").list.head(32).list.join(" ").str.slice(0, 240)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=300)
 @given(SEEDS)
 def test_skeletons(texts: pl.Series) -> None:
     assert skeletons(texts).to_list() == whole(texts).to_list()

@@ -15,7 +15,7 @@ from tests.events.frames import EVENT, NOW, event, raw
 from tests.events.test_openai import AROUND, REQUEST, RESPONSE
 from tests.events.test_otel import CURRENT, _message, _span
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 OTEL = _message(_span(CURRENT), _span({"http.method": "GET"}, spanId="00000000000000aa"))
 LITELLM = (

@@ -124,7 +124,7 @@ def test_links_are_those_of_a_plain_group_by() -> None:
     assert_frame_equal(got, expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     rows=st.integers(0, 120),
     seed=st.integers(0, 2**31),

@@ -51,7 +51,7 @@ def test_deltas_are_contiguous_and_cover_every_offset() -> None:
         partition.add(12, at(4))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(0, 90), max_size=6), data=st.data())
 def test_deltas_add_up_to_the_whole_however_they_are_cut(seed: int, cuts: list[int], data: st.DataObject) -> None:
     frame = sample(90, seed=seed)

@@ -151,7 +151,7 @@ def step(store: Store, folder: Folder, worker: Worker, what: str, number: int) -
                 compact(tx, START + timedelta(seconds=number), min_added=1)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events=EVENTS, steps=STEPS)
 def test_any_valid_log_gives_what_the_oracle_counts(events: list[Event], steps: list[tuple[str, int]]) -> None:
     with memory_store() as store:
@@ -180,7 +180,7 @@ def test_any_valid_log_gives_what_the_oracle_counts(events: list[Event], steps: 
         assert rows(store, "select sum(events) from accounts") == [(len(events),)]
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(first=EVENTS, second=EVENTS, committed=st.booleans())
 def test_after_the_broker_was_made_anew_offsets_begin_again(
     first: list[Event], second: list[Event], *, committed: bool
