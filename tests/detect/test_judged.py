@@ -130,3 +130,23 @@ def test_what_a_rolled_back_transaction_stored_is_stored_by_a_later_one(monkeypa
         settle(stepper)
         found = stepper.store.connection.execute("select distinct rule_id from signals order by all").fetchall()
         assert found == [("shared_client",), ("shared_prompt",)]
+
+
+def test_quick_looks_that_add_up_do_not_hold_the_transaction_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("shared_client", "shared_prompt", "asks_for_reasoning", "many_networks")
+    stream, looked = Stream(), list[str]()
+
+    def quick(tx: Any, rule: Any, *asked: Any, **limits: Any) -> pl.DataFrame:
+        looked.append(rule.rule_id)
+        stream.clock.advance(0.2)
+        return evaluate(tx, rule, *asked, **limits)
+
+    with serving(stream.clock, RuleSet({name: SHIPPED.rules[name] for name in names})) as stepper:
+        stepper.step(Intake([stream.delta(EVENTS)]))
+        settle(stepper)
+        stepper._detector._rests._look_s |= dict.fromkeys(names, 0.2)
+        monkeypatch.setattr("pipeline.detect.detector.evaluate", quick)
+        advance(stepper, 3600)
+        stepper.step(Intake([stream.delta(later("newcomer", 200))]))
+        assert len(looked) == 2  # a third would have ended after 0.6 s
+        assert looks(stepper).pending == 2
