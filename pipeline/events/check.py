@@ -6,9 +6,10 @@ rule, never the value: it might be text of a prompt.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -19,6 +20,7 @@ from pipeline.events.schema import EVENTS, Reason
 from pipeline.events.timestamps import read_timestamps
 
 REFUSED: Final = pl.Schema({"at": pl.UInt32, "reason": pl.String, "detail": pl.String})
+NOBODY: Final = REFUSED.to_frame()
 
 _REQUIRED: Final = ("event_id", "account_id", "model")
 _LONGEST_ID: Final = 1024
@@ -38,138 +40,165 @@ _LIMITS: Final[dict[str, tuple[int, int]]] = {
     "latency_ms": (0, _WEEK_MS),
     "ttft_ms": (0, _WEEK_MS),
 }
+_BEYOND_64_BITS: Final = 9e18
 _NUMBERED_FLAG: Final = r"^\d+$"
+# What is read from text, and as what; then what is narrower in an event.
+_READ: Final = {
+    **dict.fromkeys((*native.WHOLE, *native.DURATIONS), pl.Int64),
+    **dict.fromkeys(native.FRACTIONS, pl.Float64),
+    **dict.fromkeys(native.FLAGS, pl.Boolean),
+}
+_TEXTS: Final = ["source_format", *(pl.col(name).alias(f"~{name}") for name in ("timestamp", *_READ))]
+_MAYBE: Final = (*native.IDS, *_READ)
+_NARROW: Final = [
+    pl.col(name).cast(EVENTS[name], strict=False) for name, kind in _READ.items() if EVENTS.get(name, kind) != kind
+]
 
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """Where (a mask over the frame), why, and what to tell."""
+    """A fault that rows may have: expressions over texts (their names behind a tilde) and what they were read as.
 
-    mask: pl.Series
+    ``asks`` says cheaply whether any row may have it (one value); ``mask`` which rows have it.
+    """
+
+    asks: pl.Expr
+    mask: pl.Expr
     reason: Reason
     detail: str
 
 
 def check(wire: pl.DataFrame, settings: EventSettings, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Typed columns for every row of ``wire`` (null where refused), and the refused rows (REFUSED), once each."""
-    typed: dict[str, pl.Series] = {}
-    faults: list[_Fault] = []
-    # In order of importance: the first fault of a row is the one that is told.
-    faults += _required(wire)
+    """Typed columns for every row of ``wire`` (null where refused), and the refused rows (REFUSED), once each.
+
+    A call of Polars costs more than what it does to a batch of a steady stream, and so does making its expressions. So
+    all is read in one, all that may be wrong asked in another, only what is wrong looked for row by row, and the
+    expressions are kept.
+    """
+    there = frozenset(name for name in _MAYBE if wire[name].null_count() < len(wire))
+    stamps = read_timestamps(wire["timestamp"]).alias("timestamp")
+    typed = wire.select(*native.IDS, stamps, *_reads(there), *native.WORDS)
+    oldest, newest = now - timedelta(days=settings.max_age_days), now + timedelta(seconds=settings.max_future_s)
+    beside = wire.select(*_TEXTS, pl.lit(oldest).alias("~oldest"), pl.lit(newest).alias("~newest"))
+    return typed.with_columns(_NARROW), _first_faults(typed.hstack(beside), _faults(there, settings))
+
+
+@lru_cache(maxsize=256)
+def _reads(there: frozenset[str]) -> list[pl.Expr]:
+    return [_read(name, kind) if name in there else pl.lit(None, kind).alias(name) for name, kind in _READ.items()]
+
+
+def _read(name: str, kind: type[pl.DataType]) -> pl.Expr:
+    text = pl.col(name)
+    if name in native.DURATIONS:
+        return text.cast(pl.Float64, strict=False).round(0).cast(kind, strict=False)
+    if name not in native.FLAGS:
+        return text.cast(kind, strict=False)
+    flag = pl.when(text == "true").then(statement=True).when(text == "false").then(statement=False)
+    if name == "logprobs":  # of the completions API it is a count; 0 still returns those of the sampled tokens
+        flag = flag.when(text.str.contains(_NUMBERED_FLAG)).then(statement=True)
+    return flag.alias(name)
+
+
+@lru_cache(maxsize=256)
+def _faults(there: frozenset[str], settings: EventSettings) -> list[_Fault]:
+    """In order of importance: the first fault of a row is the one that is told."""
+    return list(_possible(there, settings))
+
+
+def _possible(there: frozenset[str], settings: EventSettings) -> Iterator[_Fault]:
+    yield from _required()
     for name in native.IDS:
-        typed[name] = wire[name]
-        faults += _ids(wire[name])
-    typed["timestamp"] = read_timestamps(wire["timestamp"])
-    faults += _times(wire["timestamp"], typed["timestamp"], settings, now)
-    for name in native.WHOLE:
-        typed[name] = wire[name].cast(pl.Int64, strict=False)
-        faults += _numbers(wire[name], typed[name], whole=True)
-    for name in native.DURATIONS:
-        number = wire[name].cast(pl.Float64, strict=False)
-        faults += _numbers(wire[name], number, whole=False)
-        typed[name] = number.round(0).cast(pl.Int64, strict=False)
+        if name in there:
+            yield from _ids(name)
+    yield from _times(settings)
     limits = {**_LIMITS, **dict.fromkeys(_TOKENS, (0, settings.max_tokens))}
+    for name in (*native.WHOLE, *native.DURATIONS):
+        if name in there:
+            yield from _numbers(name, whole=name in native.WHOLE)
     for name, (least, most) in limits.items():
-        faults += _range(typed[name], least, most)
+        if name in there:
+            yield _range(name, least, most)
     for name in native.FRACTIONS:
-        typed[name] = wire[name].cast(pl.Float64, strict=False)
-        faults += _numbers(wire[name], typed[name], whole=False)
+        if name in there:
+            yield from _numbers(name, whole=False)
     for name in native.FLAGS:
-        typed[name] = _flag(wire[name], numbered=name == "logprobs")
-        faults += _lost(wire[name], typed[name], "true or false")
-    for name in native.WORDS:
-        typed[name] = wire[name]
-    frame = pl.DataFrame(typed)
-    cast = [pl.col(name).cast(EVENTS[name], strict=False) for name in frame.columns if name in EVENTS]
-    return frame.with_columns(cast), _first_faults(faults)
+        if name in there:
+            yield _lost(name, pl.col(name), "true or false")
 
 
-def _required(wire: pl.DataFrame) -> Iterator[_Fault]:
+def _required() -> Iterator[_Fault]:
     for name in (*_REQUIRED, "timestamp"):
-        column = wire[name]
-        missing = column.is_null() | (column == "").fill_null(value=False)
-        if not missing.any():
-            continue
+        column = pl.col(f"~{name}" if name == "timestamp" else name)
+        missing = column.is_null() | (column == "")
+        asks = (column.null_count() > 0) | (column.str.len_bytes().min() == 0)
         if name == "account_id":
             # In a gateway's own format nobody forgot a field: the gateway was not told who calls.
-            foreign = missing & (wire["source_format"] != "native")
-            spans = foreign & (wire["source_format"] == "otel")
+            source = pl.col("source_format")
             detail = "no span around it, no baggage and no resource names an account: see otel.account_attributes"
-            yield _Fault(spans, "no_account", detail)
-            yield _Fault(foreign, "no_account", "nothing in it names an account")
-        yield _Fault(missing, "missing_field", f"{name} is missing, null or empty")
+            yield _Fault(asks, missing & (source == "otel"), "no_account", detail)
+            yield _Fault(asks, missing & (source != "native"), "no_account", "nothing in it names an account")
+        yield _Fault(asks, missing, "missing_field", f"{name} is missing, null or empty")
 
 
-def _ids(column: pl.Series) -> Iterator[_Fault]:
+def _ids(name: str) -> Iterator[_Fault]:
     # Objects and lists arrive as their JSON. NUL stands for a lone surrogate too: two such ids would be taken for one.
-    shaped = column.str.starts_with("{") | column.str.starts_with("[")
-    if shaped.any():
-        yield _Fault(shaped.fill_null(value=False), "wrong_type", f"{column.name} is to be text")
-    nul = column.str.contains("\0", literal=True)
-    if nul.any():
-        yield _Fault(nul.fill_null(value=False), "wrong_type", f"{column.name} holds NUL or half a surrogate pair")
-    if (column.str.len_bytes().max() or 0) > _LONGEST_ID:  # type: ignore[operator]
-        long = (column.str.len_bytes() > _LONGEST_ID).fill_null(value=False)
-        yield _Fault(long, "out_of_range", f"{column.name} is longer than {_LONGEST_ID} bytes")
+    text = pl.col(name).str
+    shaped = text.starts_with("{") | text.starts_with("[")
+    yield _Fault(shaped.any(), shaped, "wrong_type", f"{name} is to be text")
+    nul = text.contains("\0", literal=True)
+    yield _Fault(nul.any(), nul, "wrong_type", f"{name} holds NUL or half a surrogate pair")
+    long = text.len_bytes()
+    detail = f"{name} is longer than {_LONGEST_ID} bytes"
+    yield _Fault(long.max() > _LONGEST_ID, long > _LONGEST_ID, "out_of_range", detail)
 
 
-def _times(text: pl.Series, stamp: pl.Series, settings: EventSettings, now: datetime) -> Iterator[_Fault]:
-    if stamp.null_count() > text.null_count():
-        lost = stamp.is_null() & text.is_not_null()
-        yield _Fault(lost, "timestamp_unreadable", "timestamp is neither RFC 3339 with an offset nor an epoch number")
-    oldest, newest = now - timedelta(days=settings.max_age_days), now + timedelta(seconds=settings.max_future_s)
-    old = (stamp < oldest).fill_null(value=False)
-    if old.any():
-        yield _Fault(old, "timestamp_too_old", f"timestamp is more than {settings.max_age_days} days ago")
-    ahead = (stamp > newest).fill_null(value=False)
-    if ahead.any():
-        yield _Fault(ahead, "timestamp_in_future", f"timestamp is more than {settings.max_future_s:g} s ahead")
+def _times(settings: EventSettings) -> Iterator[_Fault]:
+    stamp, oldest, newest = (pl.col(name) for name in ("timestamp", "~oldest", "~newest"))
+    lost = _lost("timestamp", stamp, "")
+    detail = "timestamp is neither RFC 3339 with an offset nor an epoch number"
+    yield _Fault(lost.asks, lost.mask, "timestamp_unreadable", detail)
+    detail = f"timestamp is more than {settings.max_age_days} days ago"
+    yield _Fault(stamp.min() < oldest.first(), stamp < oldest, "timestamp_too_old", detail)
+    detail = f"timestamp is more than {settings.max_future_s:g} s ahead"
+    yield _Fault(stamp.max() > newest.first(), stamp > newest, "timestamp_in_future", detail)
 
 
-def _numbers(text: pl.Series, number: pl.Series, *, whole: bool) -> Iterator[_Fault]:
-    if whole and number.null_count() > text.null_count():
-        real = text.cast(pl.Float64, strict=False)
-        huge = number.is_null() & real.is_finite() & (real == real.round(0)) & (real.abs() > 9e18)
-        huge = huge.fill_null(value=False)
-        if huge.any():
-            yield _Fault(huge, "out_of_range", f"{text.name} has more than 64 bits")
-    yield from _lost(text, number, "a whole number" if whole else "a number")
-    if not whole and number.is_finite().all() is False:
-        mask = (~number.is_finite()).fill_null(value=False)
-        yield _Fault(mask, "wrong_type", f"{text.name} is not finite")
-
-
-def _lost(text: pl.Series, read: pl.Series, wanted: str) -> Iterator[_Fault]:
-    if read.null_count() > text.null_count():
-        yield _Fault(read.is_null() & text.is_not_null(), "wrong_type", f"{text.name} is to be {wanted}")
-
-
-def _range(column: pl.Series, least: int, most: int) -> Iterator[_Fault]:
-    if column.null_count() == len(column):
+def _numbers(name: str, *, whole: bool) -> Iterator[_Fault]:
+    # What was asked is whether anything was lost; as a real number only what was is read again.
+    asks = _lost(name, pl.col(name), "").asks
+    real = pl.col(f"~{name}").cast(pl.Float64, strict=False)
+    if whole:
+        huge = pl.col(name).is_null() & real.is_finite() & (real == real.round(0)) & (real.abs() > _BEYOND_64_BITS)
+        yield _Fault(asks, huge, "out_of_range", f"{name} has more than 64 bits")
+        yield _lost(name, pl.col(name), "a whole number")
         return
-    low, high = column.min(), column.max()
-    assert isinstance(low, int)
-    assert isinstance(high, int)
-    if low < least or high > most:
-        outside = ((column < least) | (column > most)).fill_null(value=False)
-        yield _Fault(outside, "out_of_range", f"{column.name} is to be from {least} to {most}")
+    yield _Fault(asks, _lost(name, real, "").mask, "wrong_type", f"{name} is to be a number")
+    asks = asks | ~pl.col(name).is_finite().all()
+    yield _Fault(asks, ~real.is_finite(), "wrong_type", f"{name} is not finite")
 
 
-def _flag(text: pl.Series, *, numbered: bool) -> pl.Series:
-    column = pl.col(text.name)
-    flag = pl.when(column == "true").then(statement=True).when(column == "false").then(statement=False)
-    if numbered:  # logprobs of the completions API is a count; 0 still returns those of the sampled tokens
-        flag = flag.when(column.str.contains(_NUMBERED_FLAG)).then(statement=True)
-    return text.to_frame().select(flag.alias(text.name)).to_series()
+def _lost(name: str, read: pl.Expr, wanted: str) -> _Fault:
+    text = pl.col(f"~{name}")
+    asks = read.null_count() > text.null_count()
+    return _Fault(asks, read.is_null() & text.is_not_null(), "wrong_type", f"{name} is to be {wanted}")
 
 
-def _first_faults(faults: list[_Fault]) -> pl.DataFrame:
-    found = [
-        pl.DataFrame({"at": fault.mask.arg_true()}).with_columns(
-            pl.lit(fault.reason).alias("reason"), pl.lit(fault.detail).alias("detail")
-        )
-        for fault in faults
-    ]
+def _range(name: str, least: int, most: int) -> _Fault:
+    column, detail = pl.col(name), f"{name} is to be from {least} to {most}"
+    asks = (column.min() < least) | (column.max() > most)
+    if name in native.DURATIONS:  # a number may be beyond 64 bits, and then was not read
+        asks = asks | _lost(name, column, "").asks
+        column = pl.col(f"~{name}").cast(pl.Float64, strict=False).round(0)
+    return _Fault(asks, (column < least) | (column > most), "out_of_range", detail)
+
+
+def _first_faults(rows: pl.DataFrame, faults: Sequence[_Fault]) -> pl.DataFrame:
+    asked = rows.select(fault.asks.alias(str(place)) for place, fault in enumerate(faults)).row(0)
+    found = [fault for fault, may_be in zip(faults, asked, strict=True) if may_be]
     if not found:
-        return REFUSED.to_frame()
-    return pl.concat(found).cast(REFUSED).unique("at", keep="first", maintain_order=True).sort("at")
+        return NOBODY
+    first = pl.coalesce(pl.when(fault.mask).then(pl.lit(place, pl.UInt32)) for place, fault in enumerate(found))
+    at = rows.select(first.alias("fault")).with_row_index("at").drop_nulls()
+    told = pl.DataFrame({"reason": [fault.reason for fault in found], "detail": [fault.detail for fault in found]})
+    return at.select("at").hstack(told[at["fault"]]).cast(REFUSED)

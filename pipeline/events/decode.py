@@ -52,6 +52,17 @@ _LABELS: Final = pl.Schema(
         "source_format": pl.String(),
     }
 )
+# What a gateway says goes before what is counted in text.
+_COUNTS: Final = ("message_count", "tool_count", "tool_call_count")
+_SAYS_REFUSED: Final = pl.col("finish_reason").is_in(_REFUSING).fill_null(value=False)
+_MADE: Final = {
+    "refused": pl.coalesce("refused", pl.when(pl.col("finish_reason").is_not_null()).then(_SAYS_REFUSED)),
+    **{name: pl.coalesce(name, f"~{name}") for name in _COUNTS},
+}
+_EVENT: Final = [_MADE.get(name, pl.col(name)).cast(kind) for name, kind in EVENTS.items()]
+_NO_EVENTS: Final = EVENTS.to_frame()
+_NO_LABELS: Final = _LABELS.to_frame()
+_NONE_DEAD: Final = DEAD_LETTERS.to_frame()
 
 
 class Decoder:
@@ -70,7 +81,7 @@ class Decoder:
         The result depends on the messages, ``now`` and what traces came before, not on how messages are batched.
         """
         if raw.is_empty():
-            return Decoded(EVENTS.to_frame(), DEAD_LETTERS.to_frame())
+            return Decoded(_NO_EVENTS, _NONE_DEAD)
         rows = raw.with_row_index("row")
         parts = split(rows, self._settings.events)
         wires, exports = self._json(rows, parts)
@@ -83,7 +94,7 @@ class Decoder:
         )
         joined = join(spans, rows["received_s"], self._traces, hold_after)
         held = _held(rows, joined.waiting)
-        wire = pl.concat([*wires, joined.wire]).sort("row", "item")
+        wire = _in_order([*wires, joined.wire])
         refused = parts.refused + unread
         ignored = joined.ignored
         if held:
@@ -165,45 +176,26 @@ class Decoder:
     def _judge(self, wire: pl.DataFrame, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Events, and the refused items labelled (_LABELS)."""
         if wire.is_empty():
-            return EVENTS.to_frame(), _LABELS.to_frame()
+            return _NO_EVENTS, _NO_LABELS
         typed, refused = check(wire, self._settings.events, now)
         features, misshapen = text_features(wire)
         network_ip, network = networks(typed["ip"], typed["asn"])
-        refusing = pl.col("finish_reason").is_in(_REFUSING).fill_null(value=False)
-        events = (
-            typed.hstack(
-                [
-                    column.alias(f"{column.name}~") if column.name.endswith("_count") else column
-                    for column in features.get_columns()
-                ]
-            )
-            .with_columns(
-                network_ip.alias("ip"),
-                network.alias("network"),
-                clients(typed).alias("client"),
-                wire["source_format"],
-                pl.coalesce("refused", pl.when(pl.col("finish_reason").is_not_null()).then(refusing)),
-                *(
-                    pl.coalesce(name, pl.col(f"{name}~").cast(pl.Int32))
-                    for name in ("message_count", "tool_count", "tool_call_count")
-                ),
-            )
-            .select(EVENTS.names())
-            .cast(EVENTS)
-        )
+        counted = [one.alias(f"~{one.name}") if one.name in _COUNTS else one for one in features.get_columns()]
+        beside = [*counted, network_ip, network.alias("network"), clients(typed).alias("client"), wire["source_format"]]
+        events = typed.drop("ip").hstack(beside).select(_EVENT)
+        if refused.is_empty() and misshapen.is_empty():
+            return pseudonymise(events, self._settings.privacy.pseudonymise, self._key), _NO_LABELS
         refused = pl.concat([refused, misshapen]).unique("at", keep="first", maintain_order=True).sort("at")
-        if refused.is_empty():
-            return pseudonymise(events, self._settings.privacy.pseudonymise, self._key), _LABELS.to_frame()
         at = refused["at"]
         good = events.with_row_index("at").filter(~pl.col("at").is_in(at.implode())).drop("at")
         labels = _labels(wire[at], refused)
         return pseudonymise(good, self._settings.privacy.pseudonymise, self._key), labels
 
     def _dead(self, rows: pl.DataFrame, refused: list[Refusal], labels: pl.DataFrame, now: datetime) -> pl.DataFrame:
+        if not refused and labels.is_empty():
+            return _NONE_DEAD
         whole = [(one.row, one.item, one.reason, one.detail, one.payload, None, None) for one in refused]
         found = pl.concat([pl.DataFrame(whole, schema=_LABELS, orient="row"), labels])
-        if found.is_empty():
-            return DEAD_LETTERS.to_frame()
         found = found.sort("row", "item")
         source = rows[found["row"]]
         payloads = [
@@ -224,6 +216,14 @@ class Decoder:
             "event_id",
             pl.lit(now).cast(UTC_MICROSECONDS).alias("seen_at"),
         ).cast(DEAD_LETTERS)
+
+
+def _in_order(wires: list[pl.DataFrame]) -> pl.DataFrame:
+    """Requests of all formats by message and item; each format's own items of a message are in order."""
+    found = [wire for wire in wires if wire.height]
+    if len(found) == 1 and found[0]["row"].is_sorted():
+        return found[0]
+    return pl.concat(found).sort("row", "item") if found else wires[-1]
 
 
 def _hints(formats: pl.Series) -> pl.Series:

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.events.check import REFUSED
+from pipeline.events.check import NOBODY
 from pipeline.events.cues import KINDS
 from pipeline.events.distribution import DISTRIBUTION, PHASES, phases
 from pipeline.events.fragments import MOST, fragments
@@ -40,6 +40,11 @@ _ACCEPTED: Final = {
     "request_kind": f"one of {', '.join(KINDS)}",
     "distribution": f"{2 * PHASES} hexadecimal digits",
 }
+_COUNTS: Final = ("message_count", "tool_count", "tool_call_count")
+_NOTHING: Final = [
+    pl.repeat(None, pl.len(), dtype=pl.UInt32() if name in _COUNTS else EVENTS[name]).alias(name)
+    for name in (*_GIVEN, *_COUNTS, *_LISTS)
+]
 _LANGUAGE: Final = r"^([a-z]{2,3}|[A-Z][a-z]{3})$"
 
 
@@ -47,12 +52,8 @@ def text_features(wire: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Feature columns of EVENTS with ``message_count``, ``tool_count`` and ``tool_call_count`` as the text has them, a
     row for each of ``wire``; and the rows whose text or content has a wrong shape (REFUSED).
     """
-    names = (*_GIVEN, "message_count", "tool_count", "tool_call_count", *_LISTS)
-    found = pl.select(
-        pl.repeat(None, len(wire), dtype=pl.UInt32 if name.endswith("count") else EVENTS[name]).alias(name)
-        for name in names
-    )
-    refused = [REFUSED.to_frame()]
+    found = wire.select(_NOTHING)
+    refused = [NOBODY]
     # Metadata-only traffic goes past all of this.
     if any(wire[name].null_count() < len(wire) for name in _TEXTS):
         told = wire.select(pl.any_horizontal(pl.col(_TEXTS).is_not_null())).to_series().arg_true()

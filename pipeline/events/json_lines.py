@@ -25,6 +25,7 @@ _BAD_ESCAPE: Final = re.compile(rb"\\(?:[^/bfnrtu]|u(?![0-9a-fA-F]{4})|$)")
 _TEXT: Final = pl.Schema({"v": pl.String})
 
 BAD_LINES: Final = pl.Schema({"line": pl.UInt32, "reason": pl.String, "detail": pl.String})
+_NONE_BAD: Final = BAD_LINES.to_frame()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def parse(lines: pl.Series, schema: pl.Schema) -> Parsed:
     positions = pl.arange(0, len(lines), dtype=pl.UInt32, eager=True).alias("line")
     columns = _read(lines, schema)
     if columns is not None:
-        return Parsed(columns, positions, BAD_LINES.to_frame())
+        return Parsed(columns, positions, _NONE_BAD)
     bad = _bad_lines(lines, schema)
     kept = positions.filter(~positions.is_in(bad["line"].implode()))
     good = _read(lines.gather(kept), schema)

@@ -50,7 +50,7 @@ def read_key(settings: PrivacySettings) -> bytes:
 
 def pseudonymise(events: pl.DataFrame, fields: tuple[str, ...], key: bytes) -> pl.DataFrame:
     """Replace the named columns' values; equal values get equal pseudonyms, whatever the batch or process."""
-    return events.with_columns(_replaced(events[name], key) for name in fields)
+    return events.with_columns(_replaced(events[name], key) for name in fields) if fields else events
 
 
 def pseudonymise_accounts(facts: pl.DataFrame, key: bytes) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import polars as pl
 
@@ -10,6 +11,8 @@ from pipeline.events.native import WIRE, to_wire
 from pipeline.events.otel.genai import native_of_spans
 from pipeline.events.otel.otlp import Export
 from pipeline.events.otel.traces import Traces
+
+_NO_REQUESTS: Final = WIRE.to_frame()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ def join(export: Export, received_s: pl.Series, traces: Traces, hold_after: floa
     spans go on, the oldest first.
     """
     if export.spans.is_empty():
-        return Joined(WIRE.to_frame())
+        return Joined(_NO_REQUESTS)
     links = traces.add(export)
     native = native_of_spans(export)
     calls = native["is_call"]

@@ -55,10 +55,8 @@ class Export:
     resources: pl.DataFrame
     events: pl.DataFrame
 
-    @classmethod
-    def empty(cls) -> Export:
-        """Nothing."""
-        return cls(SPANS.to_frame(), ATTRIBUTES.to_frame(), ATTRIBUTES.to_frame(), EVENT_ATTRIBUTES.to_frame())
+
+NO_SPANS: Final = Export(SPANS.to_frame(), ATTRIBUTES.to_frame(), ATTRIBUTES.to_frame(), EVENT_ATTRIBUTES.to_frame())
 
 
 def joined(exports: list[Export]) -> Export:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from pipeline.events.messages import WHOLE, Refusal
-from pipeline.events.otel.otlp import Export, Wanted, joined
+from pipeline.events.otel.otlp import NO_SPANS, Export, Wanted, joined
 from pipeline.events.otel.otlp_json import OtlpError, flatten, parse_export, span_count
 from pipeline.events.otel.protobuf import count_spans, read_protobuf
 
@@ -13,6 +13,8 @@ from pipeline.events.otel.protobuf import count_spans, read_protobuf
 def read_spans(protobuf: pl.DataFrame, lines: pl.DataFrame, wanted: Wanted, most: int) -> tuple[Export, list[Refusal]]:
     """Messages in protobuf (``row``, ``value``) and lines of JSON (ITEMS) → their spans, at most ``most`` of each."""
     refused: list[Refusal] = []
+    if protobuf.is_empty() and lines.is_empty():
+        return NO_SPANS, refused
     good = []
     for row, value in protobuf.iter_rows():  # messages, not spans
         count = count_spans(value)
@@ -39,7 +41,7 @@ def read_spans(protobuf: pl.DataFrame, lines: pl.DataFrame, wanted: Wanted, most
             parsed.append((row, export))
     if parsed:
         exports.append(flatten(parsed, wanted))
-    return joined(exports) if exports else Export.empty(), refused
+    return joined(exports) if exports else NO_SPANS, refused
 
 
 def _counted(row: int, item: int, count: int, most: int) -> Refusal | None:
