@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Final, Literal
 
+from pydantic import SecretStr
+
 from pipeline.clock import Clock
 from pipeline.config import Settings
 from pipeline.delivery.destination import DestinationError, Reach, check_url, permitted
+from pipeline.delivery.endpoints import SIGNED, endpoints_file, read_endpoints
 from pipeline.delivery.post import system_addresses
 from pipeline.delivery.signing import check_secret
 from pipeline.errors import ConfigError, StillwatchError
@@ -241,17 +244,33 @@ def _secrets(settings: Settings, store: Path) -> Iterator[Finding]:
 
 
 def _webhook(settings: Settings) -> Iterator[Finding]:
-    """Whether alerts can be told. Where the receiver's name leads would show with the first alert only."""
+    """Whether alerts can be told. Where a receiver's name leads would show with the first alert only."""
     hook = settings.webhook
-    if hook.url is None or hook.secret is None:
-        yield Finding("webhook", "warn", "none: alerts are only in the store", "set webhook.url and its secret")
-        return
     try:
-        check_secret(hook.secret)
         reach = Reach.of(hook.allow, http=hook.allow_http)
-        where = check_url(hook.url, reach)
-        permitted(where, reach, system_addresses)
+        of_file = read_endpoints(endpoints_file(settings), reach).by_name
     except (ConfigError, DestinationError) as error:
         yield Finding("webhook", "fail", error.message, error.next_step)
-    else:
-        yield Finding("webhook", "ok", f"{where.shown} may be connected to, the secret is well-formed")
+        return
+    if hook.url is not None and hook.secret is not None:
+        yield _receiver("", hook.url, [hook.secret], reach)
+    for name, endpoint in of_file.items():
+        signed = [one for one in (endpoint.secret, endpoint.previous_secret) if one and endpoint.format in SIGNED]
+        yield _receiver(f"{name}: ", endpoint.url.get_secret_value(), signed, reach)
+    if settings.topics.alerts is not None:
+        yield Finding("webhook", "ok", f"alerts go to the topic {settings.topics.alerts}")
+    elif not of_file and (hook.url is None or hook.secret is None):
+        todo = "`stillwatch webhooks add NAME URL`, or set webhook.url and its secret"
+        yield Finding("webhook", "warn", "none: alerts are only in the store", todo)
+
+
+def _receiver(name: str, url: str, secrets: Sequence[SecretStr], reach: Reach) -> Finding:
+    try:
+        for secret in secrets:
+            check_secret(secret)
+        where = check_url(url, reach)
+        permitted(where, reach, system_addresses)
+    except (ConfigError, DestinationError) as error:
+        return Finding("webhook", "fail", f"{name}{error.message}", error.next_step)
+    said = ", the secret is well-formed" if secrets else ""
+    return Finding("webhook", "ok", f"{name}{where.shown} may be connected to{said}")

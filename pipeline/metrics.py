@@ -56,6 +56,7 @@ GaugeName = Literal[
     "rules_off",
     "alerts_open",
     "webhook_outbox_pending",
+    "endpoints_broken",
 ]
 HistogramName = Literal["serve_apply_seconds", "rules_seconds", "visible_seconds"]
 
@@ -95,6 +96,7 @@ DEFINITIONS: Final[dict[str, Definition]] = {
     "alerts_open": Definition("gauge", "Alerts open now"),
     "webhook_attempts": Definition("counter", "Delivery attempts", ("outcome",)),
     "webhook_outbox_pending": Definition("gauge", "Messages waiting for delivery"),
+    "endpoints_broken": Definition("gauge", "1 while the file of receivers cannot be used; what was read last stays"),
 }
 
 

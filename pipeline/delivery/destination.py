@@ -30,6 +30,7 @@ PORTS: Final = {"https": frozenset({443, 8443}), "http": frozenset({80, 8080})}
 _NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)*\.?")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x20\x7f\\]")
 
+_ALLOW: Final = "a receiver inside has to be allowed by network or name (webhook.allow)"
 # Public by registry and yet no receiver: what clouds answer their own machines at.
 _OF_CLOUDS: Final = (ip_network("168.63.129.16/32"),)
 # Of special purpose by registry, and not known to every Python as such.
@@ -120,7 +121,8 @@ def check_url(url: str, reach: Reach) -> Destination:
     """Take a receiver's address apart.
 
     Raises:
-        DestinationError: it is none, or one that is never connected to: plain http, a user's name in it, an odd port.
+        DestinationError: it is none, or one that is never connected to: plain http, a user's name in it, an odd port,
+            an address (not a name) that is not to be connected to.
     """
     if not url or len(url) > MAX_URL or _UNPRINTABLE.search(url):
         raise _refused("not an address of a receiver", "give https://host/path, at most 2,048 characters")
@@ -138,6 +140,9 @@ def check_url(url: str, reach: Reach) -> Destination:
         raise _refused("a user's name in the address", "give the receiver's secret as a secret, not in the address")
     host = _host(parts.hostname or "")
     port = port or (443 if scheme == "https" else 80)
+    kind = forbidden(host, reach, by_name=reach.names(host, port)) if _address(host) is not None else ""
+    if kind:
+        raise _refused(f"{host} is {kind}", _ALLOW)
     if port not in PORTS[scheme] and not reach.names(host, port) and not _inside(host, reach):
         raise _refused(f"port {port}", "use 443 or 8443, or allow the host by name (webhook.allow)")
     # The fragment is the browser's own, never sent.
@@ -165,11 +170,7 @@ def permitted(destination: Destination, reach: Reach, resolve: Resolve) -> list[
     for text in found:
         kind = forbidden(text, reach, by_name=by_name)
         if kind:
-            raise _refused(
-                f"{destination.host} is {kind}",
-                "a receiver inside has to be allowed by network or name (webhook.allow)",
-                passing=True,
-            )
+            raise _refused(f"{destination.host} is {kind}", _ALLOW, passing=True)
     return found
 
 
@@ -244,13 +245,18 @@ def _host(host: str) -> str:
     return host
 
 
+def _address(host: str) -> Address | None:
+    """The host where it is written as an address; None: it is a name."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
 def _inside(host: str, reach: Reach) -> bool:
     """The host is written as an address that is allowed."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return _among(address, reach.networks)
+    address = _address(host)
+    return address is not None and _among(address, reach.networks)
 
 
 def _refused(what: str, next_step: str, *, passing: bool = False) -> DestinationError:

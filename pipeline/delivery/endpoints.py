@@ -211,11 +211,13 @@ def endpoints_file(settings: Settings) -> Path:
 class Watched:
     """The receivers of the settings and of the file, which may change while we run.
 
-    A file that was broken at some moment is told of in the log, once, and what was read last stays.
+    A file that was broken at some moment is told of in the log, once, and what was read last stays. ``problem`` says
+    what is wrong for as long as it is.
     """
 
     settings: Settings
     reach: Reach
+    problem: str | None = None
     _seen: tuple[int, int, int] | None = (-1, 0, 0)
     _begun: bool = False
 
@@ -237,12 +239,15 @@ class Watched:
         first, self._begun = not self._begun, True
         of_settings = Endpoints.of_settings(self.settings.webhook, self.settings.topics.alerts)
         try:
-            return of_settings.and_those_of(read_endpoints(path, self.reach))
+            found_now = of_settings.and_those_of(read_endpoints(path, self.reach))
         except ConfigError as error:
             if first:
                 raise
+            self.problem = error.message
             _log.error("endpoints_broken", error=error.message)
             return None
+        self.problem = None
+        return found_now
 
 
 def _checked(path: Path, text: str, reach: Reach) -> dict[str, Endpoint]:

@@ -23,6 +23,7 @@ from pipeline.rules.run import Tx
 from pipeline.rules.strict_yaml import read_model
 
 PIPELINE: Final = "pipeline"  # dimension of alerts about the pipeline itself
+RECEIVERS: Final = "receivers"  # their file, where it is broken; what else is broken is of rules
 PREFIX: Final = f"{PIPELINE}."  # no other rule's id has a dot
 LOOK_EVERY_S: Final = 60.0
 TOLD: Final = frozenset({"now", "rules", "behind_s", "broken"})  # what each of them may bind, beside its parameters
@@ -155,7 +156,7 @@ class Told:
     now: datetime  # wall time
     rules: Sequence[str]  # ids of rules that run
     behind_s: float = 0.0  # how old the deltas were that were applied last; 0: none lately
-    broken: Mapping[str, str] = field(default_factory=dict)  # "rule:ID" or "settings": what is wrong there
+    broken: Mapping[str, str] = field(default_factory=dict)  # "rule:ID", "settings" or RECEIVERS: what is wrong there
 
 
 @dataclass(frozen=True, slots=True)

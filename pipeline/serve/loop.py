@@ -23,6 +23,7 @@ from pipeline.errors import StillwatchError, StoreError
 from pipeline.faults import hit
 from pipeline.metrics import Metrics
 from pipeline.rules.load import usable_rules
+from pipeline.rules.meta import RECEIVERS
 from pipeline.rules.watch import RuleWatch
 from pipeline.serve.commands import run_command
 from pipeline.serve.delivery import Delivery
@@ -153,7 +154,7 @@ class _Loop:
             if rules is not None:
                 self.stepper.use(rules)
                 self.state.rules = rules
-            self.stepper.broken = self.watch.broken
+        self.stepper.broken = self._broken()
         if self._stuck is None:
             intake = self._read()
         elif self.clock.monotonic() >= self._retry_at_s:
@@ -216,9 +217,15 @@ class _Loop:
 
         self.delivery.send(of)
 
+    def _broken(self) -> dict[str, tuple[str, ...]]:
+        problem = self.endpoints.problem
+        self.metrics.set("endpoints_broken", problem is not None)
+        receivers = {} if problem is None else {RECEIVERS: (problem,)}
+        return {**(self.watch.broken if self.watch is not None else {}), **receivers}
+
     def _warnings(self) -> tuple[str, ...]:
         off = (f"rule {rule_id} is switched off: {reason}" for rule_id, reason in self.stepper.off.items())
-        return (*(self.watch.problems if self.watch is not None else ()), *off)
+        return (*(one for wrong in self.stepper.broken.values() for one in wrong), *off)
 
     def _observe(self, now_s: float) -> None:
         if now_s - self._health_at_s < HEALTH_EVERY_S:

@@ -9,3 +9,4 @@ select
     end as summary,
     $now::timestamptz as first_seen
 from (select unnest($broken::struct(what varchar, why varchar)[]) as one) as broken
+where one.what <> 'receivers'

@@ -215,3 +215,11 @@ def test_files_that_stay_broken_are_told_of_until_they_are_mended(writer: Writer
     assert said == "Rule mine does not run: mine.sql: missing; mine.yml: title"
     writer.stepper.broken = {}
     assert writer.turn(minutes=1) == ["alert.resolved pipeline.rule_broken"]
+
+
+def test_a_file_of_receivers_that_is_broken_is_told_to_those_of_before(writer: Writer) -> None:
+    writer.stepper.broken = {"receivers": ("endpoints.toml: no TOML",)}
+    assert writer.turn(minutes=1) == []
+    assert writer.turn(minutes=1) == ["alert.opened pipeline.receivers_broken"]
+    writer.stepper.broken = {}
+    assert writer.turn(minutes=1) == ["alert.resolved pipeline.receivers_broken"]

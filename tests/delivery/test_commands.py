@@ -102,7 +102,7 @@ def test_pausing_and_other_formats(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("add", "team", "http://10.0.0.1/"), "inside|not connected"),
+        (("add", "team", "http://10.0.0.1/"), "10.0.0.1 is an address inside"),
         (("add", "team", "https://u:p@a.example/"), "a user's name"),
         (("add", "Team", "https://a.example/"), "endpoints.Team"),
         (("add", "end_1", "https://a.example/"), "endpoints.end_1"),
@@ -119,14 +119,9 @@ def test_what_cannot_be_is_one_line_with_the_next_step(
     capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
 ) -> None:
     code, _, err = say(capsys, *words)
-    if words[-1].startswith("http://10"):  # an address is looked at when it is connected to
-        assert code == 0
-        code, err, _ = say(capsys, "test", "team")
-        assert code == 1
-    else:
-        assert code in {64, 78}
-        assert "→" in err
-    assert any(part in err for part in said.split("|"))
+    assert code in {64, 78}
+    assert "→" in err
+    assert said in err
     assert "Traceback" not in err
 
 

@@ -35,3 +35,34 @@ def test_the_receiver_is_looked_at(  # noqa: PLR0917 - a row each
     assert said in found.detail
     assert "hidden" not in found.detail + found.todo
     assert bool(found.todo) == (state == "fail")
+
+
+@pytest.mark.parametrize(
+    ("file", "found"),
+    [
+        (
+            'url = "https://127.0.0.1/hidden"\nsecret = "SECRET"',
+            ["ok team: https://127.0.0.1 may be connected to, the"],
+        ),
+        ('url = "https://127.0.0.1/hidden"\nformat = "slack"', ["ok team: https://127.0.0.1 may be connected to"]),
+        ('url = "https://no.invalid/hidden"\nformat = "slack"', ["fail team: not connected to: no.invalid has no"]),
+        (
+            'url = "https://10.0.0.1/hidden"\nformat = "slack"',
+            ["fail endpoints.toml: endpoints.team.url: not connected"],
+        ),
+        ("", ["warn none: alerts are only in the store"]),
+    ],
+)
+def test_receivers_of_the_file_are_looked_at(tmp_path: Path, file: str, found: list[str]) -> None:
+    path = tmp_path / "endpoints.toml"
+    path.write_text(f"[endpoints.team]\n{file}\n".replace("SECRET", SECRET) if file else "")
+    settings = Settings.model_validate(
+        {"webhook": {"endpoints": path, "allow": ("127.0.0.1",)}, "kafka": {"request_timeout_s": 1.0}}
+    )
+    said = [
+        f"{item.state} {item.detail}"
+        for item in examine(settings, tmp_path / "s.duckdb", clock=ManualClock())
+        if item.check == "webhook"
+    ]
+    assert [one[: len(start)] for one, start in zip(said, found, strict=True)] == found
+    assert not any("hidden" in one for one in said)

@@ -50,6 +50,8 @@ class Finished:
 class Unchanged:
     """A file of receivers that stays as it is."""
 
+    problem = None
+
     def changed(self) -> None:
         """Nothing new."""
 

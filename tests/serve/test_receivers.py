@@ -70,10 +70,20 @@ def test_an_alert_of_the_first_turn_is_written_for_the_receivers_of_the_file(tmp
         file.write_text(TEAM + TEAM.replace("team", "other"))
         clock.advance(HEALTH_EVERY_S)
         running.turn()
+        assert running.state.health().warnings == ()
         file.write_text("[endpoints")  # what was read last stays
         clock.advance(HEALTH_EVERY_S)
         running.turn()
-    assert stepper.known == [["team"], ["other", "team"], ["other", "team"]]
+        [warning] = running.state.health().warnings
+        assert "endpoints.toml: no TOML" in warning
+        assert list(stepper.broken) == ["receivers"]  # what rules about the pipeline are asked with
+        assert running.metrics.value("endpoints_broken") == 1
+        file.write_text(TEAM + TEAM.replace("team", "other"))
+        clock.advance(HEALTH_EVERY_S)
+        running.turn()
+        assert running.state.health().warnings == ()
+        assert running.metrics.value("endpoints_broken") == 0
+    assert stepper.known == [["team"], ["other", "team"], ["other", "team"], ["other", "team"]]
 
 
 def test_a_file_that_is_broken_at_the_start_is_no_start(tmp_path: Path) -> None:
