@@ -14,7 +14,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -33,12 +32,11 @@ from kafka.admin import NewTopic
 
 from benchmarks.load import load
 from benchmarks.peers import own
+from benchmarks.peers.install import NotInstalledError, command, contenders
 from benchmarks.visible import BATCH_BYTES
 from pipeline.ingest.outbound import account_partition
 from tests.kafka.server import KafkaServer
 
-HERE: Final = Path(__file__).parent
-VENVS: Final = HERE.parent.parent / ".cache" / "peers"
 PARTITIONS: Final = 4
 TOPIC: Final = "job.requests"
 # The slow ones get less: what is measured is a cost an event.
@@ -130,30 +128,9 @@ async def send(bootstrap: str, topic: str, events: Sequence[bytes]) -> None:
         await producer.stop()
 
 
-def environment(name: str) -> Path:
-    """The contender's interpreter, installed where it is not yet."""
-    venv = VENVS / name
-    wanted = (HERE / name / "requirements.txt").read_text(encoding="utf-8")
-    stamp = venv / "requirements.txt"
-    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
-        pip = [
-            str(venv / "bin" / "python"),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "-r",
-            str(HERE / name / "requirements.txt"),
-        ]
-        subprocess.run(pip, check=True)
-        stamp.write_text(wanted, encoding="utf-8")
-    return venv / "bin" / "python"
-
-
 def contend(name: str, bootstrap: str, topic: str, expected: pl.DataFrame, events: int) -> Ran:
     """Run one contender over a topic."""
-    python = environment(name)
+    words = command(name)
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "out.csv"
         told = {
@@ -164,9 +141,7 @@ def contend(name: str, bootstrap: str, topic: str, expected: pl.DataFrame, event
             "OUT": str(out),
             "SCRATCH": scratch,
         }
-        process = subprocess.Popen(
-            [str(python), str(HERE / name / "peer.py")], env=os.environ | told, stdout=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen(words, env=os.environ | told, stdout=subprocess.PIPE, text=True)
         try:
             used_s, took_s, peak_mb = _between(process)
             if process.wait(LIMIT_S):
@@ -203,7 +178,7 @@ def _between(process: subprocess.Popen[str]) -> tuple[float, float, float]:
 
 def main() -> None:
     """Run those that are asked for, in turns, and print a table and one JSON line."""
-    every = [OWN, *sorted(path.parent.name for path in HERE.glob("*/peer.py"))]
+    every = [OWN, *contenders()]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"some of {', '.join(every)}; all when omitted")
     parser.add_argument("--events", type=int, default=1_000_000)
@@ -234,7 +209,7 @@ def main() -> None:
                             ran = product(kafka.bootstrap, topic, expected, events)
                         else:
                             ran = contend(name, kafka.bootstrap, topic, expected, events)
-                    except NotThroughError as error:
+                    except (NotThroughError, NotInstalledError) as error:
                         print(f"  {name}: {error}", flush=True)
                         continue
                     print(f"  {ran}", flush=True)

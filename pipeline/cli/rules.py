@@ -133,8 +133,9 @@ def run_tests(
         rules = len({one.rule_id for one in done})
         wrong = len({one.rule_id for one in failed})
         count = sum(one.state != "note" for one in done)
+        within = f", of {wrong} rule{'s' * (wrong > 1)}" if rules > 1 else ""
         told = f"{rules} rule{'s' * (rules > 1)}, {count} check{'s' * (count > 1)}: "
-        typer.echo("\n" + told + (f"{len(failed)} failed, of {wrong}" if failed else "all passed"))
+        typer.echo("\n" + told + (f"{len(failed)} failed{within}" if failed else "all passed"))
     raise typer.Exit(1 if failed else 0)
 
 

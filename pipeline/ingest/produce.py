@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 import polars as pl
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError
+from kafka.errors import InvalidRecordError, KafkaError, MessageSizeTooLargeError
 
 from pipeline.broker import ensure_topics, kafka_options
 from pipeline.broker.probe import unavailable
@@ -122,6 +122,8 @@ class Sender:
     def _error(self, error: KafkaError) -> ProduceError:
         if isinstance(error, MessageSizeTooLargeError):
             step = "raise topics.max_message_bytes and the topic's max.message.bytes, or send smaller messages"
+        elif isinstance(error, InvalidRecordError):
+            step = "a compacted topic takes no message without a key; facts go in by `stillwatch accounts import`"
         else:
             step = "look whether the broker is well; what was confirmed need not be sent again"
         return ProduceError(

@@ -58,6 +58,11 @@ def test_addresses_of_receivers_are_taken_apart(url: str, host: str, port: int, 
         ("https://hooks.example/\N{SNOWMAN}", "not ASCII"),
         ("https://hooks.example/" + "a" * 2048, "not an address"),
         ("https://" + "a." * 130 + "example/", "no host"),
+        ("https://169.254.169.254/latest", "this machine's link"),
+        ("https://127.0.0.1/", "this machine"),
+        ("https://[::1]/", "this machine"),
+        ("https://[64:ff9b::a00:1]/", "an address inside"),
+        ("https://10.1.2.3/", "an address inside"),
     ],
 )
 def test_other_addresses_are_refused_with_the_next_step(url: str, said: str) -> None:

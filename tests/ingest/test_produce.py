@@ -83,6 +83,15 @@ def test_a_message_that_is_too_large_is_an_error_with_a_next_step(made: Bench, t
         produce(read_files([tmp_path / "a.json"]), made.settings)
 
 
+@pytest.mark.kafka
+def test_a_compacted_topic_takes_no_message_without_a_key(kafka: HasBootstrap, tmp_path: Path) -> None:
+    (tmp_path / "facts.ndjson").write_text('{"account_id": "a"}')
+    with bench(kafka.bootstrap, tmp_path) as one:
+        topics = one.settings.topics.model_copy(update={"requests": one.settings.topics.accounts})
+        with pytest.raises(ProduceError, match="stillwatch accounts import"):
+            produce(read_files([tmp_path / "facts.ndjson"]), one.settings.model_copy(update={"topics": topics}))
+
+
 def test_a_broker_that_is_not_there(made: Bench) -> None:
     kafka = made.settings.kafka.model_copy(update={"bootstrap": "127.0.0.1:1"})
     with pytest.raises(BrokerUnavailableError):

@@ -95,7 +95,7 @@ def test_cases_are_run_and_a_failed_one_is_exit_code_1(place: Path, capsys: pyte
     code, out, _ = say(capsys, "test", "--directory", "mine")
     assert code == 1
     assert "FAILED  case  fires: 0 accounts, expected 1" in out
-    assert "2 rules, 8 checks: 1 failed, of 1" in out
+    assert "2 rules, 8 checks: 1 failed, of 1 rule\n" in out
     told = json.loads(say(capsys, "test", "other", "--json")[1])
     assert [one["name"] for one in told if one["state"] == "failed"] == ["fires"]
     assert say(capsys, "test", "--directory", "nowhere")[0] == 66
