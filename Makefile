@@ -44,6 +44,10 @@ bench: $(STAMP) ## the speed of each stage and end to end, over Apache Kafka on 
 	scripts/fetch-kafka.sh
 	$(BIN)/python -m benchmarks
 
+.PHONY: bench-quick
+bench-quick: $(STAMP) ## half a minute: has a stage become much dearer, beside the floor; part of `make test`
+	$(BIN)/python -m benchmarks.quick
+
 .PHONY: bench-peers
 bench-peers: $(STAMP) ## other engines at the same job, beside Stillwatch; each is installed in an environment of its own
 	@scripts/fetch-kafka.sh

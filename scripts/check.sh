@@ -24,5 +24,8 @@ elif [ "${CI:-}" = true ]; then
   exit 1
 fi
 
+# Alone on the machine, as ratios within the run.
+step "$bin/python" -m benchmarks.quick
+
 # Two for the cores, and one for what starts processes and brokers: that runs one at a time (tests/conftest.py) and mostly waits.
 step "$bin/python" -m pytest --quiet -n 3 --dist loadgroup --durations 40

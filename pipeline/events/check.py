@@ -48,7 +48,7 @@ _READ: Final = {
     **dict.fromkeys(native.FRACTIONS, pl.Float64),
     **dict.fromkeys(native.FLAGS, pl.Boolean),
 }
-_TEXTS: Final = ["source_format", *(pl.col(name).alias(f"~{name}") for name in ("timestamp", *_READ))]
+_TEXTS: Final = [pl.col("source_format"), *(pl.col(name).alias(f"~{name}") for name in ("timestamp", *_READ))]
 _MAYBE: Final = (*native.IDS, *_READ)
 _NARROW: Final = [
     pl.col(name).cast(EVENTS[name], strict=False) for name, kind in _READ.items() if EVENTS.get(name, kind) != kind
