@@ -65,7 +65,7 @@ fmt: $(STAMP) ## format Python and SQL, apply safe fixes
 
 .PHONY: docs
 docs: $(STAMP) ## rewrite the generated parts of docs/
-	$(BIN)/python scripts/gen_docs.py
+	$(BIN)/python -m scripts.gen_docs
 	$(BIN)/python scripts/gen_sql_docs.py
 	$(BIN)/python scripts/gen_body_docs.py
 

@@ -7,11 +7,11 @@ compare.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.results import record
 from benchmarks.stages import Measured, run, serve_answers
 from benchmarks.visible import Visible, Who, all_are_active, few_are_busy, measure_visible
 from tests.chaos.harness import Pipeline
@@ -22,10 +22,11 @@ DEFAULTS = {"STILLWATCH_WORKER__EMIT_EVERY_S": "1.0", "STILLWATCH_STORE__FOLD_EV
 
 
 def main() -> None:
-    """Run everything; print a table and one JSON line."""
+    """Run everything; print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=2_000_000, help="for each stage and for all together")
     parser.add_argument("--visible-seconds", type=int, default=90, help="how long the steady 10,000 events/s last")
+    parser.add_argument("--record", action="store_true", help="keep it in benchmarks/results, for docs/performance.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -41,7 +42,8 @@ def main() -> None:
             ]
         finally:
             kafka.stop()
-    print(f"bench: {json.dumps({'stages': [asdict(row) for row in rows], 'visible': [asdict(one) for one in seen]})}")
+    if options.record:
+        record("stages", {"stages": [asdict(row) for row in rows], "visible": [asdict(one) for one in seen]})
 
 
 def stages(kafka: KafkaServer, directory: Path, events: int) -> list[Measured]:

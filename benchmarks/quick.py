@@ -23,6 +23,7 @@ import polars as pl
 from benchmarks import decode as texts
 from benchmarks.load import load
 from benchmarks.peers.floor.polars_job import merged, partial
+from benchmarks.results import record, recorded
 from pipeline.clock import SystemClock
 from pipeline.config import Settings
 from pipeline.events.batch import decode_events
@@ -35,7 +36,6 @@ from pipeline.ingest.outbound import Message, messages
 from pipeline.store import Store, apply_deltas
 from pipeline.store.upkeep import Upkeep
 
-RECORDED: Final = Path(__file__).parent / "results" / "quick.json"
 EVENTS: Final = 60_000
 TEXTS: Final = 4_000
 BATCH: Final = 20_000  # of a backlog
@@ -110,9 +110,9 @@ def ratios(turns: Sequence[dict[str, float]]) -> dict[str, float]:
     return {what: median(one[what] / one["floor"] for one in turns) for what in turns[0] if what != "floor"}
 
 
-def regressions(now: dict[str, float], recorded: dict[str, float]) -> list[str]:
+def regressions(now: dict[str, float], expected: dict[str, float]) -> list[str]:
     """Stages that cost too much more than was recorded, or that nothing was recorded of."""
-    return [what for what, ratio in now.items() if ratio > LIMIT * recorded.get(what, 0.0)]
+    return [what for what, ratio in now.items() if ratio > LIMIT * expected.get(what, 0.0)]
 
 
 def raw_frame(values: Sequence[bytes]) -> pl.DataFrame:
@@ -139,15 +139,13 @@ def main() -> None:
     turns = [turn(raw, with_text, now) for _ in range(TURNS)]
     found = ratios(turns)
     if asked.record:
-        RECORDED.parent.mkdir(exist_ok=True)
-        rounded = {what: round(ratio, 2) for what, ratio in found.items()}
-        RECORDED.write_text(json.dumps({"day": f"{now:%Y-%m-%d}", "ratios": rounded}, indent=2) + "\n")
-    recorded: dict[str, float] = json.loads(RECORDED.read_text())["ratios"]
+        record("quick", {"ratios": {what: round(ratio, 2) for what, ratio in found.items()}})
+    expected: dict[str, float] = recorded("quick")["ratios"]
     floor = median(one["floor"] for one in turns)
     print(f"the floor: {floor * 1e6:.2f} CPU-s/million\n\n{'':24}of the floor  recorded")
     for what, ratio in found.items():
-        print(f"{what:24}{ratio:12.2f}  {recorded.get(what, 0.0):8.2f}")
-    worse = regressions(found, recorded)
+        print(f"{what:24}{ratio:12.2f}  {expected.get(what, 0.0):8.2f}")
+    worse = regressions(found, expected)
     if worse:
         raise SystemExit(f"\nmore than {LIMIT:g} times what was recorded: {', '.join(worse)}")
 

@@ -16,6 +16,7 @@ from typing import Final
 import psutil
 
 from benchmarks.__main__ import DEFAULTS
+from benchmarks.results import record
 from benchmarks.stages import serve_answers
 from benchmarks.visible import SteadySender, all_are_active, few_are_busy
 from tests.chaos.harness import Pipeline
@@ -32,9 +33,11 @@ def main() -> None:
     parser.add_argument("--rates", default="100,1000,10000", help="events a second, comma between")
     parser.add_argument("--seconds", type=int, default=60, help="how long each rate is measured")
     parser.add_argument("--who", choices=sorted(WHO), default=few_are_busy.__name__)
+    parser.add_argument("--record", action="store_true", help="keep it in benchmarks/results, for docs/performance.md")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="extra")
     options = parser.parse_args()
     extra = dict(pair.split("=", 1) for pair in options.extra)
+    found: dict[str, dict[str, float]] = {}
     print("events/s   " + "".join(f"{name:>9}" for name in STAGES) + "   CPU-s/million")
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -48,10 +51,13 @@ def main() -> None:
                     cores = steady(pipeline, rate, options.seconds, options.who)
                 finally:
                     pipeline.close()
+                found[str(rate)] = cores
                 each = "".join(f"{cores[stage]:>9.3f}" for stage in STAGES)
                 print(f"{rate:>8,}   {each}   {sum(cores.values()) / rate * 1e6:>8.1f}", flush=True)
         finally:
             kafka.stop()
+    if options.record:
+        record("steady", {"who": options.who, "seconds": options.seconds, "cores": found})
 
 
 def steady(pipeline: Pipeline, rate: int, seconds: int, who: str) -> dict[str, float]:

@@ -26,6 +26,7 @@ from tests.chaos.harness import Pipeline
 
 Ints = npt.NDArray[np.int64]
 Who = Callable[[np.random.Generator, Ints], Ints]  # whose the events of these numbers are
+Spoil = Callable[[int, list[bytes]], list[bytes]]  # the tick and its messages, to what is sent; the first is a probe's
 
 PROBED: Final = 10_000_000  # accounts from here on are those that are waited for
 TICKS_PER_S: Final = 10
@@ -51,7 +52,7 @@ def all_are_active(_source: np.random.Generator, number: Ints) -> Ints:
 
 @dataclass(frozen=True, slots=True)
 class Visible:
-    """Seconds from sending to SQL; MB of serve; cores that the three stages used together."""
+    """Seconds from sending to SQL; MB at most of each stage; cores that the three used together."""
 
     who: str
     events_per_s: float
@@ -61,6 +62,8 @@ class Visible:
     longest_s: float
     serve_peak_mb: float
     stages_cores: float
+    ingest_peak_mb: float
+    worker_peak_mb: float
 
 
 @dataclass(slots=True)
@@ -71,6 +74,7 @@ class SteadySender:
     rate: int
     seconds: int
     who: Who
+    spoil: Spoil | None = None
     sent_s: dict[str, float] = field(default_factory=dict)
     took_s: float = 0.0
 
@@ -96,6 +100,7 @@ class SteadySender:
             key = self.who(source, number)
             key[0] = PROBED + tick
             values = messages(number, key, datetime.now(UTC), np.zeros(each, dtype=np.int64), source)
+            values = values if self.spoil is None else self.spoil(tick, values)
             await asyncio.sleep(max(0.0, begun + tick / TICKS_PER_S - time.monotonic()))
             self.sent_s[f"acct_{PROBED + tick:08d}"] = time.monotonic()
             partitions = self.pipeline.partitions
@@ -121,18 +126,25 @@ def _batches(producer: AIOKafkaProducer, values: Sequence[bytes]) -> Iterator[Ba
 
 
 def measure_visible(
-    pipeline: Pipeline, client: ServeClient, *, who: Who, rate: int = 10_000, seconds: int = 60
+    pipeline: Pipeline,
+    client: ServeClient,
+    *,
+    who: Who,
+    rate: int = 10_000,
+    seconds: int = 60,
+    spoil: Spoil | None = None,
 ) -> Visible:
     """Send and look; all stages run."""
-    processes = [psutil.Process(pid) for pid in pipeline.pids("ingest", "worker", "serve")]
-    before_s = sum(sum(process.cpu_times()[:2]) for process in processes)
+    names = ("ingest", "worker", "serve")
+    processes = {name: psutil.Process(pid) for name, pid in zip(names, pipeline.pids(*names), strict=True)}
+    before_s = sum(sum(process.cpu_times()[:2]) for process in processes.values())
     since = datetime.now(UTC).replace(second=0, microsecond=0).isoformat()
-    sender = SteadySender(pipeline, rate, seconds, who)
+    sender = SteadySender(pipeline, rate, seconds, who, spoil)
     thread = threading.Thread(target=sender.run, daemon=True)
     begun = time.monotonic()
     thread.start()
     waited: dict[str, float] = {}
-    peak_mb = 0.0
+    peaks_mb = dict.fromkeys(names, 0.0)
     while thread.is_alive() or len(waited) < len(sender.sent_s):
         asked_s = time.monotonic()
         open_probes = [name for name in list(sender.sent_s) if name not in waited]
@@ -142,10 +154,10 @@ def measure_visible(
         seen = client.query(_ASK, {"ids": open_probes, "since": since}, max_rows=10_000, timeout_s=30)
         now_s = time.monotonic()
         waited |= {name: now_s - sender.sent_s[name] for name in map(str, seen.table.column("entity_id").to_pylist())}
-        peak_mb = max(peak_mb, processes[-1].memory_info().rss / 1e6)
+        peaks_mb = {name: max(peaks_mb[name], one.memory_info().rss / 1e6) for name, one in processes.items()}
         time.sleep(max(0.0, asked_s + ASK_EVERY_S - now_s))
     took_s = time.monotonic() - begun
-    cores = (sum(sum(process.cpu_times()[:2]) for process in processes) - before_s) / took_s
+    cores = (sum(sum(process.cpu_times()[:2]) for process in processes.values()) - before_s) / took_s
     steady = [s for name, s in waited.items() if sender.sent_s[name] >= begun + STARTING_S]
     p50_s, p99_s = np.quantile(steady, [0.5, 0.99])
     return Visible(
@@ -155,6 +167,8 @@ def measure_visible(
         p50_s=float(p50_s),
         p99_s=float(p99_s),
         longest_s=max(steady),
-        serve_peak_mb=peak_mb,
+        serve_peak_mb=peaks_mb["serve"],
         stages_cores=cores,
+        ingest_peak_mb=peaks_mb["ingest"],
+        worker_peak_mb=peaks_mb["worker"],
     )

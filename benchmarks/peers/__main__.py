@@ -33,6 +33,7 @@ from kafka.admin import NewTopic
 from benchmarks.load import load
 from benchmarks.peers import own
 from benchmarks.peers.install import NotInstalledError, command, contenders
+from benchmarks.results import record
 from benchmarks.visible import BATCH_BYTES
 from pipeline.ingest.outbound import account_partition
 from tests.kafka.server import KafkaServer
@@ -177,12 +178,13 @@ def _between(process: subprocess.Popen[str]) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Run those that are asked for, in turns, and print a table and one JSON line."""
+    """Run those that are asked for, in turns, and print a table."""
     every = [OWN, *contenders()]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"some of {', '.join(every)}; all when omitted")
     parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--record", action="store_true", help="keep it in benchmarks/results, for docs/performance.md")
     asked = parser.parse_args()
     names = asked.names or every
     runs: list[Ran] = []
@@ -231,7 +233,8 @@ def main() -> None:
             f"  {median(run.events_per_s for run in mine):>9,.0f} events/s"
             f"  {max(run.peak_mb for run in mine):>6,.0f} MB"
         )
-    print(f"peers: {json.dumps([asdict(run) for run in runs])}")
+    if asked.record:
+        record("peers", {"runs": [asdict(run) for run in runs]})
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
-from benchmarks.quick import LIMIT, RECORDED, ratios, regressions
+from benchmarks.quick import LIMIT, ratios, regressions
+from benchmarks.results import recorded
 
 
 def test_a_stage_is_held_against_the_floor_of_its_own_turn() -> None:
@@ -15,13 +14,13 @@ def test_a_stage_is_held_against_the_floor_of_its_own_turn() -> None:
 
 
 def test_only_what_became_much_dearer_is_told() -> None:
-    recorded = {"decode": 2.0, "store": 0.5}
-    assert regressions({"decode": LIMIT * 2.0, "store": 0.1}, recorded) == []
-    assert regressions({"decode": LIMIT * 2.0 + 0.01, "store": LIMIT * 0.5 + 0.01}, recorded) == ["decode", "store"]
-    assert regressions({"decode": 1.0, "made anew": 0.1}, recorded) == ["made anew"]
+    expected = {"decode": 2.0, "store": 0.5}
+    assert regressions({"decode": LIMIT * 2.0, "store": 0.1}, expected) == []
+    assert regressions({"decode": LIMIT * 2.0 + 0.01, "store": LIMIT * 0.5 + 0.01}, expected) == ["decode", "store"]
+    assert regressions({"decode": 1.0, "made anew": 0.1}, expected) == ["made anew"]
 
 
 def test_what_is_recorded_can_be_read() -> None:
-    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
-    assert recorded["ratios"]
-    assert all(ratio > 0 for ratio in recorded["ratios"].values())
+    expected = recorded("quick")["ratios"]
+    assert expected
+    assert all(ratio > 0 for ratio in expected.values())

@@ -111,7 +111,7 @@ def test_every_dependency_has_its_reason() -> None:
 
 def test_generated_parts_are_current() -> None:
     done = subprocess.run(
-        [sys.executable, "scripts/gen_docs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "scripts.gen_docs", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"`make docs` would change:\n{done.stdout}{done.stderr}"
 

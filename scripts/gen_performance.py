@@ -1,0 +1,137 @@
+"""Tables and charts of docs/performance.md, from what the benchmarks left in benchmarks/results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+RESULTS: Final = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
+OWN: Final = "stillwatch"
+TITLES: Final = {
+    "floor": "the floor: librdkafka and Polars, nothing durable",
+    "aiokafka_polars": "aiokafka and Polars, nothing durable",
+    OWN: "**Stillwatch, whole**: every entity and feature, exactly once, into DuckDB, rules on",
+    "flink_sql": "Apache Flink 2.2 SQL, heap state, a checkpoint each 10 s",
+    "kafka_streams": "Kafka Streams 4.3, one thread, cached",
+    "pathway": "Pathway 0.33",
+    "quix": "Quix Streams 3.28",
+    "bytewax": "Bytewax 0.21",
+    "faust_events": "Faust 0.15, an event a message",
+}
+# What Stillwatch is to cost of each one's CPU, by what it was measured at when the goal was set.
+GOALS: Final = {
+    "floor": 1.6,
+    "flink_sql": 0.6,
+    "pathway": 1 / 3,
+    "kafka_streams": 1 / 6,
+    "quix": 1 / 9,
+    "faust_events": 1 / 80,
+}
+
+
+def peers_table() -> Iterator[str]:
+    """Contenders by cost, each beside the floor."""
+    found = _read("peers")
+    costs = _costs(found)
+    floor = median(costs["floor"])
+    yield _measured(found, f"median of {len(costs['floor'])} runs each, in turns")
+    yield ""
+    yield from (
+        "| | CPU-seconds per million (least to most) | of the floor | events/s | memory, MB |",
+        "|---|---|---|---|---|",
+    )
+    for name in sorted(costs, key=lambda name: median(costs[name])):
+        mine = [run for run in found["runs"] if run["name"] == name]
+        cost, rate = median(costs[name]), median(run["events_per_s"] for run in mine)
+        spread = f"{min(costs[name]):.1f} to {max(costs[name]):.1f}"
+        memory = max(run["peak_mb"] for run in mine)
+        yield f"| {TITLES[name]} | {cost:.1f} ({spread}) | {cost / floor:.1f} | {rate:,.0f} | {memory:,.0f} |"
+    names = [name for name in sorted(costs, key=lambda name: median(costs[name])) if name != "faust_events"]
+    yield ""
+    yield from _chart(
+        "CPU-seconds per million events", names, [median(costs[name]) for name in names], "bar", "CPU-seconds"
+    )
+
+
+def goals_table() -> Iterator[str]:
+    """What was to be reached beside others, and what was."""
+    costs = _costs(_read("peers"))
+    own = median(costs[OWN])
+    yield from ("| Stillwatch, whole, beside | goal, of its CPU | measured | |", "|---|---|---|---|")
+    for name, goal in GOALS.items():
+        share = own / median(costs[name])
+        said = "reached" if share <= goal else "not reached"
+        yield f"| {TITLES[name].split(':')[0]} | {goal:.2g} | {share:.2g} | {said} |"
+
+
+def stages_table() -> Iterator[str]:
+    """Each stage alone at a backlog, and what is seen in SQL at a steady rate."""
+    found = _read("stages")
+    yield _measured(found, "2 million events of 480 bytes, 20,000 accounts by Zipf, Apache Kafka beside")
+    yield ""
+    yield from ("| a backlog | CPU-seconds per million | events/s | memory, MB |", "|---|---|---|---|")
+    for row in found["stages"]:
+        yield f"| {row['what']} | {row['cpu_s_per_million']:.1f} | {row['events_per_s']:,.0f} | {row['peak_mb']:,.0f} |"
+    yield ""
+    yield from (
+        "| a steady rate | event to SQL, p50 | p99 | cores of the stages | serve, MB |",
+        "|---|---|---|---|---|",
+    )
+    for row in found["visible"]:
+        rate, who = row["events_per_s"], row["who"].replace("_", " ")
+        yield (
+            f"| {rate:,.0f} events/s, {who} | {row['p50_s']:.2f} s | {row['p99_s']:.2f} s "
+            f"| {row['stages_cores']:.2f} | {row['serve_peak_mb']:,.0f} |"
+        )
+
+
+def steady_table() -> Iterator[str]:
+    """Cores by rate."""
+    found = _read("steady")
+    cores: dict[str, dict[str, float]] = found["cores"]
+    yield _measured(found, f"{found['seconds']} s each, {found['who'].replace('_', ' ')}")
+    yield ""
+    yield from ("| events/s | ingest | worker | serve | CPU-seconds per million |", "|---|---|---|---|---|")
+    for rate, one in cores.items():
+        each = " | ".join(f"{one[stage]:.3f}" for stage in ("ingest", "worker", "serve"))
+        yield f"| {int(rate):,} | {each} | {sum(one.values()) / int(rate) * 1e6:,.0f} |"
+    yield ""
+    yield from _chart(
+        "Cores by events a second", list(cores), [sum(one.values()) for one in cores.values()], "line", "cores"
+    )
+
+
+PARTS: Final = {"peers": peers_table, "goals": goals_table, "stages": stages_table, "steady": steady_table}
+
+
+def _read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _costs(found: dict[str, Any]) -> dict[str, list[float]]:
+    """By contender, CPU-seconds per million; only runs whose result was right."""
+    costs: dict[str, list[float]] = {}
+    for run in found["runs"]:
+        if not run["wrong"]:
+            costs.setdefault(run["name"], []).append(run["cpu_s_per_million"])
+    return costs
+
+
+def _measured(found: dict[str, Any], how: str) -> str:
+    machine = found["machine"]
+    return f"Measured {found['day']} on {machine['cores']} shared cores, {machine['memory_gb']} GB: {how}."
+
+
+def _chart(title: str, names: list[str], values: list[float], kind: str, unit: str) -> Iterator[str]:
+    labels = ", ".join(f'"{name}"' for name in names)
+    yield "```mermaid"
+    yield "xychart-beta"
+    yield f'  title "{title}"'
+    yield f"  x-axis [{labels}]"
+    yield f'  y-axis "{unit}"'
+    yield f"  {kind} [{', '.join(f'{value:.3g}' for value in values)}]"
+    yield "```"
