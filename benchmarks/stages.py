@@ -10,12 +10,12 @@ import psutil
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from benchmarks.load import load
+from pipeline.bench.steady import finish, whole
+from pipeline.bench.steady import steady as measure_steady
 from pipeline.serve.client import ServeClient
 from tests.chaos.harness import Pipeline
 
-STEADY = (0.15, 0.85)  # of the work: what is before is start-up, what is after is the last partition's rest
 LIMIT_S = 300
-QUIET_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +81,9 @@ def serve(pipeline: Pipeline, events: int) -> Measured:
     print("serve …", flush=True)
     process = psutil.Process(pipeline.spawn("serve").pid)
     client = serve_answers(pipeline)
-    begun, before, peak, share = time.monotonic(), cpu_s([process]), 0.0, 0.0
-    while share < 1 - 1e-9:
-        if time.monotonic() - begun > LIMIT_S:
-            raise SystemExit(f"serve: {share:.1%} done after {LIMIT_S} s")
-        time.sleep(0.02)
-        share = client.health().events / events
-        peak = max(peak, process.memory_info().rss / 1e6)
-    took_s, used_s = time.monotonic() - begun, cpu_s([process]) - before
+    found = whole("serve", process, events, lambda: client.health().events / events)
     pipeline.stop("serve")
-    return Measured("serve", events, events / took_s, used_s / events * 1e6, peak)
-
-
-def cpu_s(processes: Sequence[psutil.Process]) -> float:
-    """CPU time that the processes have used so far."""
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
+    return Measured("serve", events, found.events_per_s, found.cpu_s_per_million, found.peak_mb)
 
 
 def together(pipeline: Pipeline, events: int) -> Measured:
@@ -108,32 +96,8 @@ def together(pipeline: Pipeline, events: int) -> Measured:
 
 def steady(what: str, processes: Sequence[psutil.Process], events: int, done: Callable[[], float]) -> Measured:
     """Measure between two shares of the work."""
-    first: tuple[float, float, float] | None = None
-    deadline = time.monotonic() + LIMIT_S
-    peak = 0.0
-    while True:
-        share, now, cpu = done(), time.monotonic(), cpu_s(processes)
-        peak = max(peak, sum(p.memory_info().rss for p in processes) / 1e6)
-        if first is None and share >= STEADY[0]:
-            first = share, now, cpu
-        if share >= STEADY[1] and first is not None and share > first[0]:
-            counted = (share - first[0]) * events
-            return Measured(what, events, counted / (now - first[1]), (cpu - first[2]) / counted * 1e6, peak)
-        if first is not None and share >= 1 - 1e-9 and share == first[0]:
-            raise SystemExit(f"{what}: done in one step, too little to measure; give more by --events")
-        if now > deadline:
-            raise SystemExit(f"{what}: {share:.0%} done after {LIMIT_S} s")
-        time.sleep(0.05)
-
-
-def finish(done: Callable[[], float]) -> None:
-    """Wait until nothing more is done; the last few offsets of a topic may be markers that nobody commits."""
-    share, moved_s = done(), time.monotonic()
-    while time.monotonic() - moved_s < QUIET_S:
-        time.sleep(0.2)
-        now = done()
-        if now > share:
-            share, moved_s = now, time.monotonic()
+    found = measure_steady(what, processes, events, done)
+    return Measured(what, events, found.events_per_s, found.cpu_s_per_million, found.peak_mb)
 
 
 def share_committed(pipeline: Pipeline, group: str, topic: str) -> Callable[[], float]:

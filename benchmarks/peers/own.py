@@ -11,7 +11,8 @@ import duckdb
 import polars as pl
 import psutil
 
-from benchmarks.stages import cpu_s, serve_answers, share_committed
+from benchmarks.stages import serve_answers, share_committed
+from pipeline.bench.steady import cpu_s
 from tests.chaos.harness import Pipeline
 
 LIMIT_S: Final = 600.0

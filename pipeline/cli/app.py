@@ -11,6 +11,7 @@ from pipeline import __version__
 from pipeline.cli import (
     accounts,
     alert_silences,
+    bench,
     calibrate,
     completion,
     configuration,
@@ -73,6 +74,7 @@ evaluate.register(app)
 calibrate.register(app)
 health.register(app)
 demo.register(app)
+app.add_typer(bench.app, name="bench")
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(alert_silences.app, name="alerts")
 app.add_typer(corpora.app, name="corpora")

@@ -12,7 +12,7 @@ from pathlib import Path
 import faust
 
 app = faust.App(
-    "faust-events",
+    f"faust-{os.environ['RUN']}",
     broker="kafka://" + os.environ["BOOTSTRAP"],
     store="memory://",
     datadir=os.environ["SCRATCH"],

@@ -151,7 +151,7 @@ public final class Peer {
                 window.key(), window.window().start() * 1000, sum.events, sum.inputTokens, sum.outputTokens,
                 sum.ips.size(), sum.first, sum.last)));
     Properties settings = new Properties();
-    settings.put(StreamsConfig.APPLICATION_ID_CONFIG, application);
+    settings.put(StreamsConfig.APPLICATION_ID_CONFIG, application + "-" + told.get("RUN"));
     settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, told.get("BOOTSTRAP"));
     settings.put(StreamsConfig.STATE_DIR_CONFIG, Path.of(told.get("SCRATCH"), application).toString());
     settings.put(StreamsConfig.DEFAULT_TIMESTAMP_EXTRACTOR_CLASS_CONFIG, When.class);

@@ -21,7 +21,7 @@ def main() -> None:
     events = pw.io.kafka.read(
         {
             "bootstrap.servers": os.environ["BOOTSTRAP"],
-            "group.id": "pathway",
+            "group.id": f"pathway-{os.environ['RUN']}",
             "auto.offset.reset": "earliest",
             "fetch.queue.backoff.ms": "10",
         },

@@ -84,7 +84,7 @@ def keep(window: dict, key: str, _timestamp: int, _headers: object) -> None:
 if __name__ == "__main__":
     app = Application(
         broker_address=os.environ["BOOTSTRAP"],
-        consumer_group="quix",
+        consumer_group=f"quix-{os.environ['RUN']}",
         auto_offset_reset="earliest",
         state_dir=os.environ["SCRATCH"],
         loglevel="WARNING",
