@@ -21,6 +21,14 @@ TITLES: Final = {
     "bytewax": "Bytewax 0.21",
     "faust_events": "Faust 0.15, an event a message",
 }
+BAD_DAYS: Final = {
+    "ordinary": "ordinary events, to compare",
+    "broken_tenth": "a tenth of the messages cannot be read",
+    "one_account": "nine tenths of all events are of one account",
+    "new_accounts": "each event is of another account, some 600,000 in all",
+    "one_partition": "all accounts fall into one of four partitions",
+    "large_events": "once a second an event with a million bytes of text",
+}
 # What Stillwatch is to cost of each one's CPU, by what it was measured at when the goal was set.
 GOALS: Final = {
     "floor": 1.6,
@@ -104,7 +112,30 @@ def steady_table() -> Iterator[str]:
     )
 
 
-PARTS: Final = {"peers": peers_table, "goals": goals_table, "stages": stages_table, "steady": steady_table}
+def bad_days_table() -> Iterator[str]:
+    """How long an ordinary event takes beside others that nobody wishes for."""
+    found = _read("bad_days")
+    yield _measured(found, f"{found['rate']:,} events/s for {found['seconds']} s each, all three stages and the broker")
+    yield ""
+    yield from (
+        "| | event to SQL, p50 | p99 | cores of the stages | ingest, worker, serve, MB | dead letters |",
+        "|---|---|---|---|---|---|",
+    )
+    for one in found["loads"]:
+        memory = ", ".join(f"{one[f'{stage}_peak_mb']:,.0f}" for stage in ("ingest", "worker", "serve"))
+        yield (
+            f"| {BAD_DAYS[one['name']]} | {one['p50_s']:.2f} s | {one['p99_s']:.2f} s | {one['stages_cores']:.2f} "
+            f"| {memory} | {one['dead_letters']:,} of {one['sent']:,} |"
+        )
+
+
+PARTS: Final = {
+    "peers": peers_table,
+    "goals": goals_table,
+    "stages": stages_table,
+    "steady": steady_table,
+    "bad_days": bad_days_table,
+}
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -111,7 +111,9 @@ def own_settings(kafka: KafkaSettings, place: Path) -> Settings:
         kafka=kafka,
         topics=TopicSettings(**topics, partitions=PARTITIONS),
         ingest=IngestSettings(group=f"{mark}.ingest"),
-        worker=WorkerSettings(group=f"{mark}.worker", data_dir=place / "worker"),
+        worker=WorkerSettings(
+            group=f"{mark}.worker", data_dir=place / "worker", emit_every_s=0.25
+        ),  # more to see between
         store=StoreSettings(path=place / "bench.duckdb"),
     )
 

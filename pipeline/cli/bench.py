@@ -20,7 +20,7 @@ app = typer.Typer(help="What this machine needs an event, and what a load would 
 @app.callback(invoke_without_command=True)
 def bench(  # noqa: PLR0917 - typer takes options by name
     ctx: typer.Context,
-    events: Annotated[int, typer.Option(min=50_000, max=5_000_000, metavar="N", help="Events to send.")] = 500_000,
+    events: Annotated[int, typer.Option(min=200_000, max=5_000_000, metavar="N", help="Events to send.")] = 500_000,
     accounts: Annotated[int, typer.Option(min=1, max=1_000_000, metavar="N", help="Whose they are.")] = 20_000,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the figures are kept, for `bench plan`.")] = FILE,
     config: ConfigOption = None,

@@ -76,6 +76,7 @@ def test_notations_may_be_mixed_in_a_batch() -> None:
         ({"output_tokens": 10**24}, "out_of_range", "output_tokens"),
         ({"latency_ms": -5}, "out_of_range", "latency_ms"),
         ({"latency_ms": "nan"}, "wrong_type", "latency_ms"),
+        ({"ttft_ms": 1e300}, "out_of_range", "ttft_ms"),  # no 64 bits hold it
         ({"temperature": "inf"}, "wrong_type", "temperature"),
         ({"status": 70_000}, "out_of_range", "status"),
         ({"n": 2**40}, "out_of_range", "n"),
