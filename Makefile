@@ -40,12 +40,13 @@ chaos: $(STAMP) ## SIGKILL at random, KILLS times (50), over Apache Kafka; SEED 
 	STILLWATCH_CHAOS_KILLS=$(KILLS) STILLWATCH_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -m chaos -s
 
 .PHONY: bench
-bench: $(STAMP) ## the speed of each stage and end to end, over Apache Kafka on this machine
+bench: $(STAMP) ## everything of docs/performance.md in one go, over Apache Kafka on this machine: forty minutes
 	scripts/fetch-kafka.sh
-	$(BIN)/python -m benchmarks
+	for part in "" .steady .bad_days .peers; do $(BIN)/python -m benchmarks$$part --record || exit 1; done
+	$(BIN)/python -m scripts.gen_docs
 
 .PHONY: bench-quick
-bench-quick: $(STAMP) ## half a minute: has a stage become much dearer, beside the floor; part of `make test`
+bench-quick: $(STAMP) ## ten seconds: has a stage become much dearer, beside the floor; part of `make test`
 	$(BIN)/python -m benchmarks.quick
 
 .PHONY: bench-peers

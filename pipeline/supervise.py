@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from pipeline import logs
 from pipeline.clock import Clock, SystemClock
 from pipeline.errors import StillwatchError
 
+STILLWATCH: Final = (sys.executable, "-m", "pipeline.cli")  # the command, by this interpreter
 POLL_S: Final = 0.2
 FIRST_BACKOFF_S: Final = 0.5
 LONGEST_BACKOFF_S: Final = 30.0
@@ -22,6 +26,7 @@ HEALTHY_AFTER_S: Final = 60.0  # a child that lived so long starts again with a 
 HOPELESS: Final = frozenset({64, 73, 78})
 EXIT_KILLED: Final = 70  # a child that a signal ended, again and again
 ORPHAN_GRACE_S: Final = 10.0
+STAGE_ENDS_WITHIN_S: Final = 30.0
 
 _log = logs.get("supervise")
 
@@ -130,6 +135,25 @@ class Supervisor:
         wait_s = backoff_s(child.failures)
         child.restart_at_s = now + wait_s
         _log.warning("child_died", child=child.spec.name, exit_code=code, restart_in_s=wait_s, failures=child.failures)
+
+
+@contextmanager
+def running_stage(
+    name: str, environ: Mapping[str, str], log: Path, *, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """``ingest``, ``worker`` or ``serve`` for as long as the context; what it says goes into ``log``. Not restarted."""
+    command = [*STILLWATCH, name, "--parent", str(os.getpid())]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, env=dict(environ), stdout=file, stderr=file, cwd=cwd)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STAGE_ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def die_with_parent(parent: int, *, poll_s: float = 0.5) -> None:

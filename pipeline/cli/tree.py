@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.config import KafkaSettings
 from pipeline.errors import BrokerUnavailableError
-from pipeline.supervise import ChildSpec
-
-STILLWATCH = (sys.executable, "-m", "pipeline.cli")
+from pipeline.supervise import STILLWATCH, ChildSpec
 
 
 def children(config: Path | None, *, ingests: int, workers: int) -> list[ChildSpec]:

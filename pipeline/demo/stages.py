@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -13,9 +12,9 @@ from typing import Final
 from pipeline.broker import EmbeddedBroker
 from pipeline.config import Settings, load
 from pipeline.errors import StillwatchError
+from pipeline.supervise import running_stage
 
 STAGES: Final = ("ingest", "worker", "serve")
-_END_WITHIN_S: Final = 30.0
 
 
 @contextmanager
@@ -29,7 +28,7 @@ def running(
         broker = stack.enter_context(EmbeddedBroker(log_file=logs / "broker.log"))
         environ = demo_environ(data_dir, broker.bootstrap, webhook_url, webhook_secret)
         settings = load(environ=environ).settings
-        processes = [stack.enter_context(_process(stage, logs / f"{stage}.log", environ)) for stage in STAGES]
+        processes = [stack.enter_context(running_stage(stage, environ, logs / f"{stage}.log")) for stage in STAGES]
         yield settings, processes
 
 
@@ -40,22 +39,6 @@ def check_alive(processes: list[subprocess.Popen[bytes]], data_dir: Path) -> Non
             raise StillwatchError(
                 f"{stage} ended with {process.returncode}", next_step=f"look at {data_dir / 'logs' / stage}.log"
             )
-
-
-@contextmanager
-def _process(stage: str, log: Path, environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "pipeline.cli", stage, "--parent", str(os.getpid())]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, env=dict(environ), stdout=file, stderr=file)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(_END_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def demo_environ(data_dir: Path, bootstrap: str, webhook_url: str, webhook_secret: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from kafka import KafkaAdminClient
 from pydantic import SecretStr
 
-from pipeline.bench.measure import environment, own_settings
+from pipeline.bench.measure import _running, environment, own_settings
 from pipeline.bench.steady import BenchError, steady, whole
 from pipeline.cli import run
 from pipeline.config import KafkaSettings
@@ -85,6 +85,21 @@ def test_stages_are_told_how_the_broker_is_reached_and_nothing_else(
     assert told["STILLWATCH_TOPICS__REQUESTS"].startswith("stillwatch.bench.")
     assert not {"STILLWATCH_WEBHOOK__URL", "STILLWATCH_RULES__DIRECTORY", "KAFKA_BOOTSTRAP"} & set(told)
     assert told["PATH"] == os.environ["PATH"]
+
+
+def test_a_stage_that_ends_is_told_of_at_once(tmp_path: Path) -> None:
+    # Settings that it cannot use: it says so and ends, and nobody has asked for its exit code.
+    environ = {**os.environ, "STILLWATCH_STORE__THREADS": "none"}
+    with (
+        pytest.raises(BenchError, match=r"ingest ended; it said: .*threads"),
+        _running("ingest", environ, tmp_path) as one,
+    ):
+        steady("ingest", [one], 10, lambda: 0.0)
+    with (
+        pytest.raises(BenchError, match=r"serve ended; it said: .*threads"),
+        _running("serve", environ, tmp_path) as one,
+    ):
+        whole("serve", one, 10, lambda: 0.0)
 
 
 def test_too_little_work_is_not_measured() -> None:
