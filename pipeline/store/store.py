@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 import duckdb
 
@@ -18,6 +18,15 @@ from pipeline.store.connection import connect, explained, interruptible, lock
 from pipeline.store.migrate import check_version, migrate, migrations, stored_version
 from pipeline.store.readers import Readers
 from pipeline.store.transaction import Transaction
+
+# Failures of the store itself, not of the statement that met them. TransactionException: an earlier statement's failure
+# was not told (Python's ``unregister`` keeps that of its DROP VIEW to itself).
+_OF_THE_STORE: Final = (
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.FatalException,
+    duckdb.TransactionException,
+)
 
 
 class Store:
@@ -102,7 +111,7 @@ class Store:
                     self._roll_back()
                     raise
                 self._commit()
-        except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
+        except _OF_THE_STORE as error:
             raise self._explained(error) from error
         finally:
             self._in_transaction = False

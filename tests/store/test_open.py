@@ -9,10 +9,12 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 
 from pipeline.clock import ManualClock
@@ -291,6 +293,18 @@ def test_killed_while_folding_nothing_of_it_happened(tmp_path: Path) -> None:
 )
 def test_short_memory_is_told_as_such_whatever_duckdb_was_doing(text: str) -> None:
     assert "out of memory" in explained(duckdb.Error(text), None).message
+
+
+def test_a_failure_that_duckdb_keeps_to_itself_is_the_stores_and_nothing_is_kept() -> None:
+    """As ``unregister`` does when there is no memory for its DROP VIEW: the next statement finds an aborted transaction."""
+    with Store.open(None, SETTINGS, clock=ManualClock(START)) as store:
+        with pytest.raises(StoreError, match="out of memory"), store.transaction() as tx:
+            tx.execute("insert into corpus_mark values ('a', 1, 'text', 'x')")
+            with suppress(duckdb.Error):
+                tx.execute("select error('not told')")
+            tx.insert("corpus_mark", pl.DataFrame({"corpus": "b", "item": 2, "kind": "text", "thing_id": "y"}))
+        with store.transaction() as tx:
+            assert tx.frame("select * from corpus_mark").height == 0
 
 
 def test_nobody_looks_for_pandas_at_each_value_that_is_bound() -> None:
