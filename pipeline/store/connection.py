@@ -129,8 +129,8 @@ _MEANINGS: Final[tuple[tuple[str, type[StoreError], str, str], ...]] = (
         "make room; nothing was lost, Kafka has it",
     ),
     (
-        # A commit's error is of another class; "aborted" comes after a failure that was not told, which only a DROP VIEW
-        # without memory was ever seen to be.
+        # A commit's error is of another class; "aborted" comes after a failure that was not told: only a DROP VIEW
+        # without memory was ever seen to be one.
         r"Out of Memory|failed to (?:pin|allocate)|could not allocate|Current transaction is aborted",
         StoreError,
         "out of memory",
