@@ -1,13 +1,11 @@
-"""Event batches on the internal topic: Arrow IPC, zstd, schema in the message."""
+"""Event batches on the internal topic: Arrow IPC, lz4, schema in the message."""
 
 from __future__ import annotations
-
-import io
 
 import polars as pl
 
 from pipeline.errors import CorruptBatchError
-from pipeline.events.ipc import ArrowError, read_frame
+from pipeline.events.ipc import ArrowError, write_frame, read_frame
 from pipeline.events.schema import ADDED, EVENTS
 
 EVENTS_VERSION = b"5"  # workers read older ones too: update them before ingest
@@ -16,16 +14,14 @@ VERSION_HEADER = "stillwatch-events"
 
 def encode_events(events: pl.DataFrame) -> bytes:
     """Serialise a frame with the columns of EVENTS."""
-    sink = io.BytesIO()
-    events.write_ipc(sink, compression="zstd")
-    return sink.getvalue()
+    return write_frame(events)
 
 
 def decode_events(value: bytes | None, *, topic: str = "", partition: int = -1, offset: int = -1) -> pl.DataFrame:
     """Read what ``encode_events`` wrote.
 
     Raises:
-        CorruptBatchError: the bytes are no Arrow file or its columns are not those of EVENTS, of this version or of
+        CorruptBatchError: the bytes are no Arrow or its columns are not those of EVENTS, of this version or of
             an older one.
     """
     try:

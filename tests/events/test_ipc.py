@@ -5,7 +5,7 @@ import io
 import polars as pl
 import pytest
 
-from pipeline.events.ipc import ArrowError, read_frame
+from pipeline.events.ipc import ArrowError, read_frame, write_frame
 from tests.events.frames import decode, event
 
 FRAME = pl.DataFrame(
@@ -13,7 +13,9 @@ FRAME = pl.DataFrame(
 )
 
 
-def _written(*, stream: bool) -> bytes:
+def _written(*, stream: bool | None) -> bytes:
+    if stream is None:
+        return write_frame(FRAME)
     sink = io.BytesIO()
     if stream:
         FRAME.write_ipc_stream(sink, compression="zstd")
@@ -22,7 +24,7 @@ def _written(*, stream: bool) -> bytes:
     return sink.getvalue()
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("stream", [False, True, None])
 def test_every_byte_may_be_wrong(stream: bool) -> None:
     whole = _written(stream=stream)
     assert read_frame(whole).equals(FRAME)
@@ -35,6 +37,13 @@ def test_every_byte_may_be_wrong(stream: bool) -> None:
             except ArrowError:
                 refused += 1
     assert refused > len(whole) // 4
+
+
+def test_a_batch_that_was_cut_anywhere_is_refused() -> None:
+    whole = write_frame(FRAME)
+    for length in range(len(whole)):
+        with pytest.raises(ArrowError):
+            read_frame(whole[:length])
 
 
 @pytest.mark.parametrize("stream", [False, True])
