@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from pipeline.errors import CorruptBatchError
-from pipeline.events.ipc import ArrowError, write_frame, read_frame
+from pipeline.events.ipc import ArrowError, read_frame, write_frame
 from pipeline.events.schema import ADDED, EVENTS
 
 EVENTS_VERSION = b"5"  # workers read older ones too: update them before ingest

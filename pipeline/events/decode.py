@@ -25,6 +25,7 @@ from pipeline.events.otel.read import read_spans
 from pipeline.events.otel.traces import Traces
 from pipeline.events.pseudonym import pseudonymise, read_key
 from pipeline.events.schema import DEAD_LETTERS, EVENTS, UTC_MICROSECONDS, Decoded
+from pipeline.events.seen import Seen
 
 # Fields that tell a format; all others of a foreign one are read once it is known.
 _TELLTALES: Final = (
@@ -73,6 +74,7 @@ class Decoder:
         self._key = read_key(settings.privacy)
         self._traces = Traces(settings.otel)
         self._wanted = Wanted(genai.KEYS | self._traces.names, genai.PREFIXES)
+        self._seen = Seen(_TOP)
 
     def decode(self, raw: pl.DataFrame, *, now: datetime, hold_after: float | None = None) -> Decoded:
         """Decode a batch (RAW); raises nothing for any content of a message.
@@ -112,7 +114,7 @@ class Decoder:
         items = parts.items
         if items.is_empty():
             return [], items
-        read = parse(items["line"], _TOP)
+        read = parse(items["line"], _TOP, self._seen)
         for line, reason, detail in read.bad.iter_rows():
             row, item, text = items.row(line)
             parts.refused.append(Refusal(row, item, reason, detail, text.encode()))

@@ -18,6 +18,7 @@ import msgspec
 import polars as pl
 
 from pipeline.events.schema import Reason
+from pipeline.events.seen import Seen
 
 MAX_DEPTH: Final = 1024  # of Polars' parser
 
@@ -37,13 +38,14 @@ class Parsed:
     bad: pl.DataFrame
 
 
-def parse(lines: pl.Series, schema: pl.Schema) -> Parsed:
+def parse(lines: pl.Series, schema: pl.Schema, seen: Seen | None = None) -> Parsed:
     """Read lines (text, none null) into the columns of ``schema``; what is not in it is passed over.
 
-    What becomes of a line does not depend on the lines around it.
+    What becomes of a line does not depend on the lines around it, nor on what ``seen`` (of the same schema, for streams
+    of batches) remembers.
     """
     positions = pl.arange(0, len(lines), dtype=pl.UInt32, eager=True).alias("line")
-    columns = _read(lines, schema)
+    columns = _read(lines, schema, seen)
     if columns is not None:
         return Parsed(columns, positions, _NONE_BAD)
     bad = _bad_lines(lines, schema)
@@ -89,7 +91,7 @@ def unescape(columns: pl.DataFrame) -> pl.DataFrame:
     return columns
 
 
-def _read(lines: pl.Series, schema: pl.Schema) -> pl.DataFrame | None:
+def _read(lines: pl.Series, schema: pl.Schema, seen: Seen | None = None) -> pl.DataFrame | None:
     if lines.is_empty():
         return schema.to_frame()
     joined = lines.str.join("\n").item().encode()
@@ -97,7 +99,7 @@ def _read(lines: pl.Series, schema: pl.Schema) -> pl.DataFrame | None:
     if text is None:
         return None
     try:
-        columns = pl.read_ndjson(text, schema=schema)
+        columns = pl.read_ndjson(text, schema=schema) if seen is None else seen.read(text)
     # A panic is what Polars makes of some bytes; it is a BaseException.
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
