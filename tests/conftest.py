@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Protocol
 
+import hypothesis
 import pytest
 import structlog
 
@@ -21,6 +22,10 @@ if "PYTEST_XDIST_WORKER" in os.environ and "POLARS_MAX_THREADS" not in os.enviro
 
 from pipeline.broker import EmbeddedBroker
 from tests.kafka.server import KafkaServer, fetch, missing
+
+# Time is not asserted: an example that took long beside other tests failed as one that is slow.
+hypothesis.settings.register_profile("no deadline", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 class HasBootstrap(Protocol):

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.events import seen as module
 from pipeline.events.seen import LONGEST_PAUSE, Seen
 
 SCHEMA = pl.Schema(dict.fromkeys(["a", "b", "c", "d", "e", "f", "g", "h"], pl.String()))
@@ -76,7 +75,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         found.append(len(schema))
         return read(text, schema=schema)
 
-    monkeypatch.setattr(module.pl, "read_ndjson", counted)
+    monkeypatch.setattr(pl, "read_ndjson", counted)
     return found
 
 
