@@ -47,11 +47,14 @@ class Split:
 
 def split(raw: pl.DataFrame, settings: EventSettings) -> Split:
     """Take a batch (RAW with a ``row`` column) apart. Every row gives items, or is in exactly one of the lists."""
+    texts = _texts(raw["value"], settings.max_message_bytes).str.strip_chars(_BLANK)
+    if _all_objects(texts, raw["format"]):  # mostly so, and then there is nothing to sort out
+        return Split(raw.select("row", pl.lit(0, pl.Int32).alias("item"), texts.alias("line")))
     size = pl.col("value").bin.size()
     marked = raw.select(
         "row",
         "value",
-        pl.lit(_texts(raw["value"], settings.max_message_bytes)).str.strip_chars(_BLANK).alias("text"),
+        texts.alias("text"),
         pl.when(size.fill_null(0) == 0)
         .then(pl.lit("empty"))
         .when(size > settings.max_message_bytes)
@@ -98,6 +101,17 @@ def split(raw: pl.DataFrame, settings: EventSettings) -> Split:
         items = frame.with_columns(pl.int_ranges(0, pl.col("line").list.len(), dtype=pl.Int32).alias("item"))
         found.items = pl.concat([found.items, items.explode("line", "item").drop_nulls("line").select(ITEMS.names())])
     return found
+
+
+def _all_objects(texts: pl.Series, formats: pl.Series) -> bool:
+    """Whether each message is one JSON object in one line, and none says that it is protobuf."""
+    if formats.null_count() < len(formats) and formats.str.to_lowercase().str.contains("proto", literal=True).any():
+        return False
+    return (
+        texts.null_count() == 0
+        and texts.str.starts_with("{").all()
+        and not texts.str.contains("\n", literal=True).any()
+    )
 
 
 def _texts(values: pl.Series, most_bytes: int) -> pl.Series:

@@ -12,8 +12,7 @@ import polars_hash as plh
 CLIENT_CHARS: Final = 160
 _HASH_CHARS: Final = 17  # a tilde and 16 hexadecimal digits
 _OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_PLAIN_IPV4: Final = rf"^{_OCTET}(?:\.{_OCTET}){{3}}$"
-_FIRST_THREE: Final = r"^((?:\d+\.){3})"
+_FIRST_THREE: Final = rf"^((?:{_OCTET}\.){{3}}){_OCTET}$"  # of a plain IPv4 address
 
 
 def networks(ip: pl.Series, asn: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -21,13 +20,10 @@ def networks(ip: pl.Series, asn: pl.Series) -> tuple[pl.Series, pl.Series]:
 
     A network is the /24 or /48 of the address, or ``AS…`` where there is no readable address but an ASN.
     """
-    plain = pl.col("ip").str.contains(_PLAIN_IPV4)
-    found = pl.DataFrame({"ip": ip, "asn": asn}).with_columns(
-        network=pl.when(plain).then(pl.col("ip").str.extract(_FIRST_THREE) + "0/24")
-    )
+    found = pl.DataFrame({"ip": ip, "asn": asn}).with_columns(network=pl.col("ip").str.extract(_FIRST_THREE) + "0/24")
     # What is no plain IPv4 address is read one by one, each of a batch's once.
-    others = found.filter(pl.col("ip").is_not_null() & ~plain)["ip"].unique()
-    if len(others):
+    if found["network"].null_count() > ip.null_count():
+        others = found.filter(pl.col("ip").is_not_null() & pl.col("network").is_null())["ip"].unique()
         read = pl.DataFrame(
             [(value, *_read(value)) for value in others],
             schema={"ip": pl.String, "address": pl.String, "of": pl.String},
