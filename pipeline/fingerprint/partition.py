@@ -18,6 +18,7 @@ from pipeline.fingerprint.schema import Delta
 from pipeline.fingerprint.watermark import Watermark
 
 HEARTBEAT_S = 5.0
+SETTLE_EVENTS = 5_000
 
 log = logs.get("worker")
 
@@ -42,6 +43,8 @@ class PartitionState:
         self._dedup = Deduplicator(timedelta(seconds=settings.dedup_window_s), settings.dedup_ids)
         self._watermark = Watermark(settings.lateness_s)
         self._from = self._next = from_offset
+        self._unsettled: list[pl.DataFrame] = []
+        self._unsettled_events = 0
         self._pending: list[pl.DataFrame] = []
         self._events = self._duplicates = self._late = 0
         self._received_s = self._emitted_s = clock.monotonic()
@@ -60,13 +63,13 @@ class PartitionState:
 
     @property
     def pending_events(self) -> int:
-        """Events taken in and not emitted."""
-        return self._events
+        """Events taken in and not emitted; those of the last batches perhaps with duplicates."""
+        return self._events + self._unsettled_events
 
     @property
     def full(self) -> bool:
         """Whether so much is pending that an emission is due before anything more is taken in."""
-        return self._events >= self._settings.emit_events
+        return self.pending_events >= self._settings.emit_events
 
     def warm(self, events: pl.DataFrame) -> None:
         """Remember ids and times of events that an earlier worker counted; needs the columns that ``add`` needs for
@@ -86,6 +89,22 @@ class PartitionState:
         self._told_idle = False
         if events.is_empty():
             return
+        self._unsettled.append(events)
+        self._unsettled_events += events.height
+        if self._unsettled_events >= SETTLE_EVENTS:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Look for duplicates and late ones in the batches that came since the last time.
+
+        In which batches they came makes no difference to either, and of a slow stream they are small: each for itself
+        took as long as all that come between two emissions.
+        """
+        if not self._unsettled_events:
+            return
+        events = pl.concat(self._unsettled)
+        self._unsettled.clear()
+        self._unsettled_events = 0
         forgotten = self._dedup.forgotten
         duplicate = self._dedup.duplicates(events)
         if self._dedup.forgotten > forgotten:
@@ -133,6 +152,7 @@ class PartitionState:
 
     def _delta(self, generation: int, committed: int, *, idle: bool) -> Delta:
         now_s = self._clock.monotonic()
+        self._settle()
         events = pl.concat([EVENTS.to_frame(), *self._pending], rechunk=True)
         panes, links = aggregate(events)
         delta = Delta(
