@@ -10,18 +10,34 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.fingerprint.grouping import Coded, Groups, Ints, code_integers, code_strings, combine, group, hex16
+from pipeline.fingerprint.grouping import (
+    Coded,
+    Groups,
+    Ints,
+    code_integers,
+    code_strings,
+    combine,
+    group,
+    hex16,
+    in_order,
+)
 from pipeline.fingerprint.hashing import hash_text
 from pipeline.fingerprint.schema import FRAGMENTS_KEPT, HOUR_S, LINKS, PANE_S, PANES, SUMS
 from pipeline.fingerprint.sketch import empty_lists, sketches, tally, tally_codes
 
 _PANE_US: Final = PANE_S * 1_000_000
 _HOUR_US: Final = HOUR_S * 1_000_000
-_NO_PANES: Final = frozenset({"model", "asn"})
+_NO_PANES: Final = frozenset({"model", "asn", "fragment"})
 _SKETCHED: Final = frozenset({"account", "api_key"})
 _LINKS: Final = (
-    ("account", ("template", "system_prompt", "client", "network", "api_key", "end_user", "model", "asn")),
-    ("api_key", ("network", "client")),
+    (
+        "account",
+        frozenset(
+            {"template", "system_prompt", "client", "network", "api_key", "end_user", "model", "asn"}
+            | {"reasoning_blob", "fragment"}
+        ),
+    ),
+    ("api_key", frozenset({"network", "client"})),
 )
 
 
@@ -37,23 +53,12 @@ def aggregate(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     if events.is_empty():
         return PANES.to_frame(), LINKS.to_frame()
     batch = _Batch.of(events)
-    panes = [_panes(kind, entity, batch) for kind, entity in batch.entities.items() if kind not in _NO_PANES]
-    links = [
-        _links(source_kind, batch.entities[source_kind], target_kind, batch.entities[target_kind], batch)
-        for source_kind, targets in _LINKS
-        for target_kind in targets
-        if source_kind in batch.entities and target_kind in batch.entities
-    ]
-    if events["reasoning_blobs"].null_count() < len(events):
-        blobs = events.filter(pl.col("reasoning_blobs").list.drop_nulls().list.len() > 0)
-        if not blobs.is_empty():
-            pane, link = _blobs(blobs)
-            panes.append(pane)
-            links.append(link)
-    linked = _frame(links, LINKS)
-    if events["fragments"].null_count() < len(events):
-        linked = pl.concat([linked, _fragments(events)])
-    return sort_panes(_frame(panes, PANES)), sort_links(linked)
+    parts = [_Part(kind, entity, batch) for kind, entity in batch.entities.items()]
+    exploded = [_blobs(events, batch), _fragments(events, batch)]
+    parts = sorted((*parts, *(part for part in exploded if part is not None)), key=lambda part: part.kind)
+    panes = [_panes(part) for part in parts if part.kind not in _NO_PANES]
+    links = [_linked(source, [part for part in parts if part.kind in targets]) for source, targets in _LINKS]
+    return _frame(panes, PANES), _frame([part for part in links if part is not None], LINKS)
 
 
 def sort_panes(panes: pl.DataFrame) -> pl.DataFrame:
@@ -93,6 +98,28 @@ class _Batch:
             entities=_entities(events),
         )
 
+    def taken(self, rows: Ints) -> _Batch:
+        """Of some rows, in that order and as often as they are named, what panes and links without sketches need."""
+        return _Batch(
+            time_us=self.time_us[rows],
+            pane=Coded(self.pane.codes[rows], self.pane.values),
+            hour=Coded(self.hour.codes[rows], self.hour.values),
+            sums={name: column[rows] for name, column in self.sums.items()},
+            tallies=[codes[rows] for codes in self.tallies],
+            ip=None,
+            prompt=None,
+            entities={"account": Coded(self.entities["account"].codes[rows], self.entities["account"].values)},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Events by one kind of entity."""
+
+    kind: str
+    entity: Coded
+    batch: _Batch
+
 
 def _floor(time_us: Ints, step_us: int) -> Coded:
     # Coding the distinct starts, not the span between first and last, keeps keys small when old data is replayed.
@@ -122,7 +149,7 @@ def _entities(events: pl.DataFrame) -> dict[str, Coded]:
         coded = code_integers(events[name])
         found[kind] = None if coded is None else Coded(coded.codes, hex16(coded.values))
     asn = code_integers(events["asn"])
-    found["asn"] = None if asn is None else Coded(asn.codes, asn.values.cast(pl.String))
+    found["asn"] = None if asn is None else in_order(asn.codes, asn.values.cast(pl.String))
     return {kind: coded for kind, coded in found.items() if coded is not None}
 
 
@@ -165,28 +192,32 @@ def _sums(events: pl.DataFrame) -> dict[str, Ints]:
 
 def _frame(parts: Sequence[_Columns], schema: pl.Schema) -> pl.DataFrame:
     """All parts below each other, column by column: a frame a part took most of the time of small emissions."""
-    if not parts:
-        return schema.to_frame()
+    return pl.DataFrame(_below_each_other(parts, schema.names())).cast(schema) if parts else schema.to_frame()
+
+
+def _below_each_other(parts: Sequence[_Columns], names: Sequence[str]) -> _Columns:
     columns: _Columns = {}
-    for name in schema.names():
+    for name in names:
         pieces: list[Any] = [part[name] for part in parts]  # all arrays, or all series
         columns[name] = np.concatenate(pieces) if isinstance(pieces[0], np.ndarray) else pl.concat(pieces)
-    return pl.DataFrame(columns).cast(schema)
+    return columns
 
 
 def _constant(text: str, count: int) -> pl.Series:
     return pl.Series([text], dtype=pl.String).new_from_index(0, count)
 
 
-def _panes(kind: str, entity: Coded, batch: _Batch) -> _Columns:
+def _panes(part: _Part) -> _Columns:
+    """In order of (entity, pane)."""
+    entity, batch = part.entity, part.batch
     keys, limit = combine((entity.codes, entity.size), (batch.pane.codes, batch.pane.size))
     groups = group(keys, key_limit=limit)
     count = len(groups.keys)
     members = groups.members(len(keys))
     zeros = np.zeros(count, dtype=np.int64)
-    sketched = kind in _SKETCHED
+    sketched = part.kind in _SKETCHED
     return {
-        "kind": _constant(kind, count),
+        "kind": _constant(part.kind, count),
         "entity_id": entity.values.gather(groups.keys // batch.pane.size),
         "pane": batch.pane.values.gather(groups.keys % batch.pane.size),
         **{name: groups.sum(batch.sums[name]) if name in batch.sums else zeros for name in SUMS if name != "events"},
@@ -198,57 +229,86 @@ def _panes(kind: str, entity: Coded, batch: _Batch) -> _Columns:
     }
 
 
-def _links(source_kind: str, source: Coded, target_kind: str, target: Coded, batch: _Batch) -> _Columns:
-    keys, limit = combine((source.codes, source.size), (target.codes, target.size), (batch.hour.codes, batch.hour.size))
+def _linked(source_kind: str, targets: Sequence[_Part]) -> _Columns | None:
+    """Links of one kind of source to all ``targets``, whose kinds are in order: in order of (source, kind, target)."""
+    found = [_links(source_kind, target) for target in targets if source_kind in target.batch.entities]
+    if not found:
+        return None
+    columns = _below_each_other(found, ["source", *LINKS.names()])
+    # Of each source the links to one kind come before those to the next, as the parts do: a stable sort keeps that.
+    source = columns["source"]
+    assert isinstance(source, np.ndarray)
+    return _taken(columns, np.argsort(source, kind="stable"))
+
+
+def _links(source_kind: str, target: _Part) -> _Columns:
+    """In order of (source, target, hour); with the codes of the sources."""
+    entity, batch = target.entity, target.batch
+    source = batch.entities[source_kind]
+    keys, limit = combine((source.codes, source.size), (entity.codes, entity.size), (batch.hour.codes, batch.hour.size))
     groups = group(keys, key_limit=limit)
     count = len(groups.keys)
-    pair = groups.keys // batch.hour.size
-    return {
-        "hour": batch.hour.values.gather(groups.keys % batch.hour.size),
+    pair, hour = groups.keys // batch.hour.size, groups.keys % batch.hour.size
+    found: _Columns = {
+        "source": pair // entity.size,
+        "hour": batch.hour.values.gather(hour),
         "source_kind": _constant(source_kind, count),
-        "source_id": source.values.gather(pair // target.size),
-        "target_kind": _constant(target_kind, count),
-        "target_id": target.values.gather(pair % target.size),
+        "source_id": source.values.gather(pair // entity.size),
+        "target_kind": _constant(target.kind, count),
+        "target_id": entity.values.gather(pair % entity.size),
         "events": groups.count(),
         "output_tokens": groups.sum(batch.sums["output_tokens"])
         if "output_tokens" in batch.sums
         else np.zeros(count, dtype=np.int64),
         **_seen(groups, batch.time_us),
     }
+    if target.kind != "fragment":
+        return found
+    owner = pair // entity.size * batch.hour.size + hour
+    return _taken(found, np.flatnonzero(_place(owner) < FRAGMENTS_KEPT))
 
 
-def _blobs(events: pl.DataFrame) -> tuple[_Columns, _Columns]:
-    """Panes of reasoning blobs and links to them: a row a distinct blob of an event, of which there is one."""
-    exploded = (
-        events.with_columns(pl.col("reasoning_blobs").list.unique())
-        .explode("reasoning_blobs")
-        .drop_nulls("reasoning_blobs")
-    )
-    batch = _Batch.of(exploded)
-    coded = code_integers(exploded["reasoning_blobs"])
-    assert coded is not None
-    blob = Coded(coded.codes, hex16(coded.values))
-    return (
-        _panes("reasoning_blob", blob, batch),
-        _links("account", batch.entities["account"], "reasoning_blob", blob, batch),
-    )
+def _place(owner: Ints) -> Ints:
+    """Of each row how many rows of the same owner are before it."""
+    order = np.argsort(owner, kind="stable")
+    ordered = owner[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    places = np.empty(len(owner), dtype=np.int64)
+    places[order] = np.arange(len(owner)) - np.repeat(starts, np.diff(starts, append=len(owner)))
+    return places
 
 
-def _fragments(events: pl.DataFrame) -> pl.DataFrame:
-    """Links to fragments, without panes: of each account and hour the FRAGMENTS_KEPT smallest.
+def _taken(columns: _Columns, rows: Ints) -> _Columns:
+    return {
+        name: column.gather(rows) if isinstance(column, pl.Series) else column[rows] for name, column in columns.items()
+    }
+
+
+def _blobs(events: pl.DataFrame, batch: _Batch) -> _Part | None:
+    """Reasoning blobs: a row a distinct blob of an event, of which there is one."""
+    return _exploded("reasoning_blob", events["reasoning_blobs"], batch, unique=True)
+
+
+def _fragments(events: pl.DataFrame, batch: _Batch) -> _Part | None:
+    """Fragments, which have no panes and of each account and hour only FRAGMENTS_KEPT links, to the smallest.
 
     What is among the smallest of all is among the smallest of every part, so its count is whole: whoever reads takes
     the smallest again, and sees the same however the events were split.
     """
-    exploded = events.explode("fragments").drop_nulls("fragments")
-    if exploded.is_empty():
-        return LINKS.to_frame()
-    coded = code_integers(exploded["fragments"])
-    assert coded is not None
-    batch = _Batch.of(exploded)
-    fragment = Coded(coded.codes, hex16(coded.values))
-    links = _frame([_links("account", batch.entities["account"], "fragment", fragment, batch)], LINKS)
-    return links.filter(pl.col("target_id").rank("ordinal").over("source_id", "hour") <= FRAGMENTS_KEPT)
+    return _exploded("fragment", events["fragments"], batch, unique=False)
+
+
+def _exploded(kind: str, lists: pl.Series, batch: _Batch, *, unique: bool) -> _Part | None:
+    if lists.null_count() == len(lists):
+        return None
+    rows = lists.to_frame("hash").with_row_index("row").drop_nulls("hash")
+    if unique:
+        rows = rows.with_columns(pl.col("hash").list.unique())
+    rows = rows.explode("hash").drop_nulls("hash")
+    coded = code_integers(rows["hash"])
+    if coded is None:
+        return None
+    return _Part(kind, Coded(coded.codes, hex16(coded.values)), batch.taken(rows["row"].to_numpy()))
 
 
 def _seen(groups: Groups, time_us: Ints) -> dict[str, Ints]:

@@ -23,7 +23,10 @@ _ROW_BITS = 31
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """A column as small integers: ``values[codes[row]]`` is the row's value; the code of a null is -1."""
+    """A column as small integers: ``values[codes[row]]`` is the row's value; the code of a null is -1.
+
+    Values are distinct and ascending: what is in order of codes is in order of values.
+    """
 
     codes: Ints
     values: pl.Series
@@ -43,7 +46,16 @@ def code_strings(column: pl.Series) -> Coded | None:
         encoded = encoded.combine_chunks()
     encoded = encoded.dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return Coded(codes, pl.Series(encoded.dictionary, dtype=pl.String))
+    return in_order(codes, pl.Series(encoded.dictionary, dtype=pl.String))
+
+
+def in_order(codes: Ints, values: pl.Series) -> Coded:
+    """Distinct values put in order, and the codes with them: they are fewer than the rows that are grouped by them."""
+    order = values.arg_sort().to_numpy()
+    places = np.empty(len(order) + 1, dtype=np.int64)
+    places[order] = np.arange(len(order))
+    places[-1] = -1
+    return Coded(places[codes], values.gather(order))
 
 
 def code_integers(column: pl.Series) -> Coded | None:
