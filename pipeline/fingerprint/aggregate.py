@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pipeline.fingerprint.batch import Batch
 from pipeline.fingerprint.grouping import (
     Coded,
     Groups,
     Ints,
     code_integers,
-    code_strings,
     combine,
     group,
     hex16,
-    in_order,
 )
-from pipeline.fingerprint.hashing import hash_text
-from pipeline.fingerprint.schema import FRAGMENTS_KEPT, HOUR_S, LINKS, PANE_S, PANES, SUMS
-from pipeline.fingerprint.sketch import empty_lists, sketches, tally, tally_codes
+from pipeline.fingerprint.schema import FRAGMENTS_KEPT, LINKS, PANES, SUMS
+from pipeline.fingerprint.sketch import empty_lists, sketches, tally
 
-_PANE_US: Final = PANE_S * 1_000_000
-_HOUR_US: Final = HOUR_S * 1_000_000
 _NO_PANES: Final = frozenset({"model", "asn", "fragment"})
 _SKETCHED: Final = frozenset({"account", "api_key"})
 _LINKS: Final = (
@@ -50,15 +47,36 @@ def aggregate(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     Rows are in order of (kind, entity_id, pane) and (source_kind, source_id, target_kind, target_id, hour); the same
     events in any order and any split, merged, give the same frames.
     """
-    if events.is_empty():
-        return PANES.to_frame(), LINKS.to_frame()
-    batch = _Batch.of(events)
+    [found] = aggregate_each([events])
+    return found
+
+
+def aggregate_each(shares: Sequence[pl.DataFrame]) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
+    """``aggregate`` of each frame, in one: of a slow stream a call costs more than what it does to a partition."""
+    none = PANES.to_frame(), LINKS.to_frame()
+    filled = [number for number, events in enumerate(shares) if not events.is_empty()]
+    if not filled:
+        return [none for _ in shares]
+    events = pl.concat([shares[number] for number in filled], rechunk=True)
+    heights = [shares[number].height for number in filled]
+    batch = Batch.of(events, np.repeat(np.arange(len(filled)), heights), len(filled))
     parts = [_Part(kind, entity, batch) for kind, entity in batch.entities.items()]
     exploded = [_blobs(events, batch), _fragments(events, batch)]
     parts = sorted((*parts, *(part for part in exploded if part is not None)), key=lambda part: part.kind)
     panes = [_panes(part) for part in parts if part.kind not in _NO_PANES]
     links = [_linked(source, [part for part in parts if part.kind in targets]) for source, targets in _LINKS]
-    return _frame(panes, PANES), _frame([part for part in links if part is not None], LINKS)
+    found = dict(
+        zip(
+            filled,
+            zip(
+                _frames(panes, PANES, batch.shares),
+                _frames([part for part in links if part is not None], LINKS, batch.shares),
+                strict=True,
+            ),
+            strict=True,
+        )
+    )
+    return [found.get(number, none) for number in range(len(shares))]
 
 
 def sort_panes(panes: pl.DataFrame) -> pl.DataFrame:
@@ -72,127 +90,27 @@ def sort_links(links: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
-    """Events as arrays that all groupings share."""
-
-    time_us: Ints
-    pane: Coded  # values: starts in µs
-    hour: Coded
-    sums: dict[str, Ints]  # those of SUMS that are not zero throughout; without `events`
-    tallies: list[Ints]
-    ip: pl.Series | None
-    prompt: pl.Series | None
-    entities: dict[str, Coded]  # values: ids as text
-
-    @classmethod
-    def of(cls, events: pl.DataFrame) -> _Batch:
-        time_us = events["timestamp"].to_physical().to_numpy()
-        return cls(
-            time_us=time_us,
-            pane=_floor(time_us, _PANE_US),
-            hour=_floor(time_us, _HOUR_US),
-            sums=_sums(events),
-            tallies=tally_codes(events),
-            ip=hash_text(events["ip"]) if events["ip"].null_count() < len(events) else None,
-            prompt=events["prompt_hash"],
-            entities=_entities(events),
-        )
-
-    def taken(self, rows: Ints) -> _Batch:
-        """Of some rows, in that order and as often as they are named, what panes and links without sketches need."""
-        return _Batch(
-            time_us=self.time_us[rows],
-            pane=Coded(self.pane.codes[rows], self.pane.values),
-            hour=Coded(self.hour.codes[rows], self.hour.values),
-            sums={name: column[rows] for name, column in self.sums.items()},
-            tallies=[codes[rows] for codes in self.tallies],
-            ip=None,
-            prompt=None,
-            entities={"account": Coded(self.entities["account"].codes[rows], self.entities["account"].values)},
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class _Part:
     """Events by one kind of entity."""
 
     kind: str
     entity: Coded
-    batch: _Batch
+    batch: Batch
 
 
-def _floor(time_us: Ints, step_us: int) -> Coded:
-    # Coding the distinct starts, not the span between first and last, keeps keys small when old data is replayed.
-    starts = time_us // step_us
-    low = int(starts.min())
-    span = int(starts.max()) - low + 1
-    if span <= 1 << 20:
-        present = np.zeros(span, dtype=bool)
-        present[starts - low] = True
-        codes = (np.cumsum(present) - 1)[starts - low]
-        values = np.flatnonzero(present) + low
-    else:
-        values, codes = np.unique(starts, return_inverse=True)
-    return Coded(codes.astype(np.int64), pl.Series(values * step_us, dtype=pl.Int64))
-
-
-def _entities(events: pl.DataFrame) -> dict[str, Coded]:
-    found: dict[str, Coded | None] = {
-        "account": code_strings(events["account_id"]),
-        "api_key": code_strings(events["api_key_id"]),
-        "end_user": code_strings(events["user_id"]),
-        "client": code_strings(events["client"]),
-        "network": code_strings(events["network"]),
-        "model": code_strings(events["model"]),
-    }
-    for kind, name in (("template", "template_hash"), ("system_prompt", "system_hash")):
-        coded = code_integers(events[name])
-        found[kind] = None if coded is None else Coded(coded.codes, hex16(coded.values))
-    asn = code_integers(events["asn"])
-    found["asn"] = None if asn is None else in_order(asn.codes, asn.values.cast(pl.String))
-    return {kind: coded for kind, coded in found.items() if coded is not None}
-
-
-def _sums(events: pl.DataFrame) -> dict[str, Ints]:
-    """The summed columns, a value a row; what is null counts as 0. Columns that are 0 throughout are left out."""
-    col = pl.col
-    wanted: dict[str, tuple[tuple[str, ...], pl.Expr]] = {
-        "errors": (("status",), col("status") >= 400),
-        "rate_limited": (("status",), col("status") == 429),
-        "refused": (("refused",), col("refused")),
-        "input_tokens": (("input_tokens",), col("input_tokens")),
-        "output_tokens": (("output_tokens",), col("output_tokens")),
-        "cached_tokens": (("cached_tokens",), col("cached_tokens")),
-        "reasoning_tokens": (("reasoning_tokens",), col("reasoning_tokens")),
-        "input_tokens_sq": (("input_tokens",), col("input_tokens") * col("input_tokens")),
-        "output_tokens_sq": (("output_tokens",), col("output_tokens") * col("output_tokens")),
-        "latency_ms": (("latency_ms",), col("latency_ms")),
-        "latency_events": (("latency_ms",), col("latency_ms").is_not_null()),
-        "single_turn": (("message_count",), col("message_count") <= 2),
-        "tool_events": (("tool_count",), col("tool_count") > 0),
-        "streamed": (("stream",), col("stream")),
-        "sampled_n": (("n",), col("n") > 1),
-        "logprobs": (("logprobs",), col("logprobs")),
-        "seeded": (("seed",), col("seed").is_not_null()),
-        "capped": (
-            ("max_tokens", "finish_reason"),
-            (col("output_tokens") >= col("max_tokens")).fill_null(value=False)
-            | (col("finish_reason") == "length").fill_null(value=False),
-        ),
-    }
-    assert set(wanted) == set(SUMS) - {"events"}
-    there = {name for name in events.columns if events[name].null_count() < len(events)}
-    frame = events.select(
-        expression.cast(pl.Int64).fill_null(0).alias(name)
-        for name, (needs, expression) in wanted.items()
-        if there.intersection(needs)
-    )
-    return {name: column for name in frame.columns for column in (frame[name].to_numpy(),) if column.any()}
-
-
-def _frame(parts: Sequence[_Columns], schema: pl.Schema) -> pl.DataFrame:
-    """All parts below each other, column by column: a frame a part took most of the time of small emissions."""
-    return pl.DataFrame(_below_each_other(parts, schema.names())).cast(schema) if parts else schema.to_frame()
+def _frames(parts: Sequence[_Columns], schema: pl.Schema, shares: int) -> list[pl.DataFrame]:
+    """All parts below each other, column by column, taken apart by share: a frame a part took most of the time."""
+    if not parts:
+        return [schema.to_frame() for _ in range(shares)]
+    columns = _below_each_other(parts, ["share", *schema.names()])
+    share = columns.pop("share")
+    assert isinstance(share, np.ndarray)
+    if shares > 1:
+        order = np.argsort(share, kind="stable")
+        share, columns = share[order], _taken(columns, order)
+    frame = pl.DataFrame(columns).cast(schema)
+    bounds = np.searchsorted(share, np.arange(shares + 1)).tolist()
+    return [frame[first:end] for first, end in pairwise(bounds)]
 
 
 def _below_each_other(parts: Sequence[_Columns], names: Sequence[str]) -> _Columns:
@@ -208,17 +126,19 @@ def _constant(text: str, count: int) -> pl.Series:
 
 
 def _panes(part: _Part) -> _Columns:
-    """In order of (entity, pane)."""
+    """In order of (share, entity, pane)."""
     entity, batch = part.entity, part.batch
-    keys, limit = combine((entity.codes, entity.size), (batch.pane.codes, batch.pane.size))
+    keys, limit = combine((batch.share, batch.shares), (entity.codes, entity.size), (batch.pane.codes, batch.pane.size))
     groups = group(keys, key_limit=limit)
     count = len(groups.keys)
+    ids = groups.keys // batch.pane.size
     members = groups.members(len(keys))
     zeros = np.zeros(count, dtype=np.int64)
     sketched = part.kind in _SKETCHED
     return {
+        "share": ids // entity.size,
         "kind": _constant(part.kind, count),
-        "entity_id": entity.values.gather(groups.keys // batch.pane.size),
+        "entity_id": entity.values.gather(ids % entity.size),
         "pane": batch.pane.values.gather(groups.keys % batch.pane.size),
         **{name: groups.sum(batch.sums[name]) if name in batch.sums else zeros for name in SUMS if name != "events"},
         "events": groups.count(),
@@ -230,11 +150,11 @@ def _panes(part: _Part) -> _Columns:
 
 
 def _linked(source_kind: str, targets: Sequence[_Part]) -> _Columns | None:
-    """Links of one kind of source to all ``targets``, whose kinds are in order: in order of (source, kind, target)."""
+    """Links of a kind of source to all ``targets`` (their kinds in order), in order of (share, source, kind, target)."""
     found = [_links(source_kind, target) for target in targets if source_kind in target.batch.entities]
     if not found:
         return None
-    columns = _below_each_other(found, ["source", *LINKS.names()])
+    columns = _below_each_other(found, ["share", "source", *LINKS.names()])
     # Of each source the links to one kind come before those to the next, as the parts do: a stable sort keeps that.
     source = columns["source"]
     assert isinstance(source, np.ndarray)
@@ -242,18 +162,25 @@ def _linked(source_kind: str, targets: Sequence[_Part]) -> _Columns | None:
 
 
 def _links(source_kind: str, target: _Part) -> _Columns:
-    """In order of (source, target, hour); with the codes of the sources."""
+    """In order of (share, source, target, hour); ``source`` numbers the sources of all shares."""
     entity, batch = target.entity, target.batch
     source = batch.entities[source_kind]
-    keys, limit = combine((source.codes, source.size), (entity.codes, entity.size), (batch.hour.codes, batch.hour.size))
+    keys, limit = combine(
+        (batch.share, batch.shares),
+        (source.codes, source.size),
+        (entity.codes, entity.size),
+        (batch.hour.codes, batch.hour.size),
+    )
     groups = group(keys, key_limit=limit)
     count = len(groups.keys)
     pair, hour = groups.keys // batch.hour.size, groups.keys % batch.hour.size
+    owner = pair // entity.size
     found: _Columns = {
-        "source": pair // entity.size,
+        "share": owner // source.size,
+        "source": owner,
         "hour": batch.hour.values.gather(hour),
         "source_kind": _constant(source_kind, count),
-        "source_id": source.values.gather(pair // entity.size),
+        "source_id": source.values.gather(owner % source.size),
         "target_kind": _constant(target.kind, count),
         "target_id": entity.values.gather(pair % entity.size),
         "events": groups.count(),
@@ -264,8 +191,7 @@ def _links(source_kind: str, target: _Part) -> _Columns:
     }
     if target.kind != "fragment":
         return found
-    owner = pair // entity.size * batch.hour.size + hour
-    return _taken(found, np.flatnonzero(_place(owner) < FRAGMENTS_KEPT))
+    return _taken(found, np.flatnonzero(_place(owner * batch.hour.size + hour) < FRAGMENTS_KEPT))
 
 
 def _place(owner: Ints) -> Ints:
@@ -284,12 +210,12 @@ def _taken(columns: _Columns, rows: Ints) -> _Columns:
     }
 
 
-def _blobs(events: pl.DataFrame, batch: _Batch) -> _Part | None:
+def _blobs(events: pl.DataFrame, batch: Batch) -> _Part | None:
     """Reasoning blobs: a row a distinct blob of an event, of which there is one."""
     return _exploded("reasoning_blob", events["reasoning_blobs"], batch, unique=True)
 
 
-def _fragments(events: pl.DataFrame, batch: _Batch) -> _Part | None:
+def _fragments(events: pl.DataFrame, batch: Batch) -> _Part | None:
     """Fragments, which have no panes and of each account and hour only FRAGMENTS_KEPT links, to the smallest.
 
     What is among the smallest of all is among the smallest of every part, so its count is whole: whoever reads takes
@@ -298,7 +224,7 @@ def _fragments(events: pl.DataFrame, batch: _Batch) -> _Part | None:
     return _exploded("fragment", events["fragments"], batch, unique=False)
 
 
-def _exploded(kind: str, lists: pl.Series, batch: _Batch, *, unique: bool) -> _Part | None:
+def _exploded(kind: str, lists: pl.Series, batch: Batch, *, unique: bool) -> _Part | None:
     if lists.null_count() == len(lists):
         return None
     rows = lists.to_frame("hash").with_row_index("row").drop_nulls("hash")

@@ -11,8 +11,9 @@ in threads (Arrow, Polars and NumPy let go of the interpreter), and never two th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
@@ -29,7 +30,7 @@ from pipeline.events.batch import decode_events
 from pipeline.events.chain import Following
 from pipeline.events.schema import DEAD_LETTERS
 from pipeline.faults import hit
-from pipeline.fingerprint.partition import PartitionState
+from pipeline.fingerprint.partition import Emission, PartitionState, emit_together
 from pipeline.fingerprint.publish import Publisher
 from pipeline.fingerprint.schema import Delta
 from pipeline.fingerprint.warmup import side_reader, warm_up
@@ -38,6 +39,7 @@ from pipeline.metrics import Metrics
 _RETRY_S: Final = 0.5
 _WAITING: Final = 2  # batches a partition that are decoded while one is added; Faust keeps more before them
 _THREADS: Final = 2
+_TOGETHER_EVENTS: Final = 20_000  # emitted in one: more take their time anyway, and memory
 
 _Made = TypeVar("_Made")
 
@@ -218,7 +220,7 @@ class Assignment:
             self._show_pending()
             if not state.full:
                 return
-            await self._emit(slot, state)
+            await self._emit([slot], full=True)
         await self._commit([slot])
 
     def _follow(self, slot: _Slot, message: _Message) -> None:
@@ -233,24 +235,41 @@ class Assignment:
     async def emit(self) -> None:
         """Emit every partition that has something to tell, then commit."""
         slots = [slot for slot in self._slots.values() if slot.state is not None]
-
-        async def one(slot: _Slot) -> None:
-            async with slot.lock:
-                if not slot.revoked and slot.state is not None:
-                    at_end = slot.waiting.empty() and self._group.read_to_end(slot.partition)
-                    await self._emit(slot, slot.state, at_end=at_end)
-
-        await asyncio.gather(*(one(slot) for slot in slots))
+        await asyncio.gather(*(self._emit_locked(few) for few in _few_at_a_time(slots)))
         await self._commit(slots)
         self._show_pending()
 
-    async def _emit(self, slot: _Slot, state: PartitionState, *, at_end: bool = False) -> None:
-        try:
-            delta = await self._in_thread(
-                lambda: state.emit(generation=slot.generation, committed=slot.committed, at_end=at_end)
+    async def _emit_locked(self, slots: Sequence[_Slot]) -> None:
+        async with contextlib.AsyncExitStack() as locks:
+            for slot in slots:
+                await locks.enter_async_context(slot.lock)
+            await self._emit([slot for slot in slots if not slot.revoked])
+
+    async def _emit(self, slots: Sequence[_Slot], *, full: bool = False) -> None:
+        """Build the deltas of these, together, and send each; their locks are held."""
+        emissions = [
+            Emission(
+                slot.state,
+                slot.generation,
+                slot.committed,
+                at_end=not full and slot.waiting.empty() and self._group.read_to_end(slot.partition),
             )
-            if delta is None:
-                return
+            for slot in slots
+            if slot.state is not None
+        ]
+        try:
+            deltas = await self._in_thread(emit_together, emissions)
+        except BaseException:
+            # The states may have handed out what nobody got.
+            for slot in slots:
+                slot.revoked = True
+            raise
+        await asyncio.gather(*(self._send(*pair) for pair in zip(slots, deltas, strict=True)))
+
+    async def _send(self, slot: _Slot, delta: Delta | None) -> None:
+        if delta is None:
+            return
+        try:
             hit("worker.delta_built")
             if not await self._publisher.send_delta(delta, ours=lambda: not slot.revoked):
                 return
@@ -298,6 +317,21 @@ class Assignment:
     def _show_pending(self) -> None:
         pending = sum(slot.state.pending_events for slot in self._slots.values() if slot.state is not None)
         self._metrics.set("worker_pending_events", pending)
+
+
+def _few_at_a_time(slots: Iterable[_Slot]) -> Iterator[list[_Slot]]:
+    """Slots with few pending events together, with many alone."""
+    few: list[_Slot] = []
+    events = 0
+    for slot in slots:
+        pending = 0 if slot.state is None else slot.state.pending_events
+        if few and events + pending > _TOGETHER_EVENTS:
+            yield few
+            few, events = [], 0
+        few.append(slot)
+        events += pending
+    if few:
+        yield few
 
 
 def _all_ours(slots: Sequence[_Slot]) -> Callable[[], bool]:

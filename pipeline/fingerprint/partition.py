@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
@@ -10,7 +12,7 @@ from pipeline import logs
 from pipeline.clock import Clock
 from pipeline.config import WorkerSettings
 from pipeline.events.schema import EVENTS
-from pipeline.fingerprint.aggregate import aggregate
+from pipeline.fingerprint.aggregate import aggregate_each
 from pipeline.fingerprint.dedup import Deduplicator
 from pipeline.fingerprint.distributions import distributions
 from pipeline.fingerprint.loops import loops
@@ -128,39 +130,38 @@ class PartitionState:
         self._next = offset + 1
 
     def emit(self, *, generation: int, committed: int, at_end: bool = True) -> Delta | None:
-        """Everything since the last emission as a delta; None where there is nothing to tell.
+        """Everything since the last emission as a delta; None where there is nothing to tell. See ``Emission``."""
+        [delta] = emit_together([Emission(self, generation, committed, at_end=at_end)])
+        return delta
 
-        With no new offsets there still is a delta, empty and covering none, when the partition has become idle, and
-        every HEARTBEAT_S: so that whoever reads can tell a quiet partition from one without a worker.
+    def close(self, *, generation: int, committed: int) -> Delta:
+        """What is left as a last delta that says: nothing more will come. For input that ends, such as files."""
+        [found] = aggregate_each([self.settled()])
+        return self.hand_out(Emission(self, generation, committed, at_end=True), *found, idle=True)
 
-        Args:
-            generation: of the consumer group.
-            committed: input offset known to be committed.
-            at_end: whether the partition was read to its end; only then may it be called idle.
-        """
+    def idle(self, *, at_end: bool) -> bool | None:
+        """Whether it is idle; None where there is nothing to tell."""
         now_s = self._clock.monotonic()
         moved = self._next > self._from
         idle = at_end and not moved and now_s - self._received_s >= self._settings.idle_after_s
         due = now_s - self._emitted_s >= HEARTBEAT_S or (idle and not self._told_idle) or not self._emitted_once
-        if not moved and not due:
-            return None
-        return self._delta(generation, committed, idle=idle)
+        return idle if moved or due else None
 
-    def close(self, *, generation: int, committed: int) -> Delta:
-        """What is left as a last delta that says: nothing more will come. For input that ends, such as files."""
-        return self._delta(generation, committed, idle=True)
-
-    def _delta(self, generation: int, committed: int, *, idle: bool) -> Delta:
-        now_s = self._clock.monotonic()
+    def settled(self) -> pl.DataFrame:
+        """What is pending, less duplicates."""
         self._settle()
-        events = pl.concat([EVENTS.to_frame(), *self._pending], rechunk=True)
-        panes, links = aggregate(events)
+        self._pending = [pl.concat([EVENTS.to_frame(), *self._pending], rechunk=True)]
+        return self._pending[0]
+
+    def hand_out(self, emission: Emission, panes: pl.DataFrame, links: pl.DataFrame, *, idle: bool) -> Delta:
+        """What was ``settled`` as a delta, which the next one begins behind."""
+        [events] = self._pending
         delta = Delta(
             partition=self.partition,
-            generation=generation,
+            generation=emission.generation,
             from_offset=self._from,
             to_offset=self._next,
-            committed=committed,
+            committed=emission.committed,
             watermark=self._watermark.value,
             idle=idle,
             emitted_at=self._clock.now(),
@@ -175,5 +176,40 @@ class PartitionState:
         self._from = self._next
         self._pending.clear()
         self._events = self._duplicates = self._late = 0
-        self._emitted_s, self._told_idle, self._emitted_once = now_s, idle, True
+        self._emitted_s, self._told_idle, self._emitted_once = self._clock.monotonic(), idle, True
         return delta
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """One partition's turn to emit.
+
+    With no new offsets there still is a delta, empty and covering none, when the partition has become idle, and every
+    HEARTBEAT_S: so that whoever reads can tell a quiet partition from one without a worker.
+
+    Args:
+        state: the partition's.
+        generation: of the consumer group.
+        committed: input offset known to be committed.
+        at_end: whether the partition was read to its end; only then may it be called idle.
+    """
+
+    state: PartitionState
+    generation: int
+    committed: int
+    at_end: bool = True
+
+
+def emit_together(emissions: Sequence[Emission]) -> list[Delta | None]:
+    """A delta of each, or None, as if each were alone: most of what little there is to emit is done for all at once.
+
+    Of different partitions. What raises leaves states that have handed out what nobody got: to be dropped.
+    """
+    idle = [one.state.idle(at_end=one.at_end) for one in emissions]
+    due = [number for number, told in enumerate(idle) if told is not None]
+    found = aggregate_each([emissions[number].state.settled() for number in due])
+    deltas: list[Delta | None] = [None for _ in emissions]
+    for number, (panes, links) in zip(due, found, strict=True):
+        emission = emissions[number]
+        deltas[number] = emission.state.hand_out(emission, panes, links, idle=bool(idle[number]))
+    return deltas

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pipeline.events.cues import KINDS
-from pipeline.fingerprint.aggregate import aggregate
+from pipeline.fingerprint.aggregate import aggregate, aggregate_each
 from pipeline.fingerprint.distributions import distributions, merge_distributions
 from pipeline.fingerprint.hashing import event_keys, hash_text
 from pipeline.fingerprint.loops import loops, merge_loops
@@ -105,6 +105,15 @@ def test_every_kind_and_link_is_there_and_in_order() -> None:
     assert "ffffffffffffffff" in panes.filter(kind="system_prompt")["entity_id"]
     assert set(panes.filter(kind="template")["entity_id"]) == {"0000000000000005", "8000000000000000"}
     assert set(links.filter(target_kind="asn")["target_id"]) == {"64500", "64501"}
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 99)), max_size=5))
+def test_shares_aggregated_together_are_as_each_alone(shares: list[tuple[int, int]]) -> None:
+    frames = [sample(rows, seed=seed, span_s=9000) for rows, seed in shares]
+    for together, alone in zip(aggregate_each(frames), map(aggregate, frames), strict=True):
+        assert together[0].equals(alone[0])
+        assert together[1].equals(alone[1])
 
 
 def test_links_are_those_of_a_plain_group_by() -> None:
