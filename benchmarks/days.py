@@ -61,19 +61,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="of each saved question")
     parser.add_argument("--down-minutes", type=int, default=10, help="how long events waited for serve, in event time")
     parser.add_argument("--down-rate", type=int, default=5_000, help="events a second that came meanwhile")
-    parser.add_argument("--directory", type=Path, help="where the store is made; by default among temporary files")
+    parser.add_argument("--directory", type=Path, help="the store is made there where it is missing, and kept")
     parser.add_argument("--record", action="store_true", help="keep it in benchmarks/results, for docs/performance.md")
     options = parser.parse_args()
-    logs.configure(LogSettings(level="error"), service="bench")
-    with tempfile.TemporaryDirectory(dir=options.directory) as name:
+    with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        path = place / "store.duckdb"
-        rows = month(path, accounts=options.accounts, days=options.days, shape=options.shape)
-        print(rows, flush=True)
         kafka = KafkaServer(place)
         kafka.start()
-        pipeline = Pipeline(kafka.bootstrap, place, "days", PARTITIONS, DEFAULTS)
+        pipeline = Pipeline(kafka.bootstrap, options.directory or place, "days", PARTITIONS, DEFAULTS)
+        path = pipeline.store
         try:
+            if not path.exists():
+                logs.configure(LogSettings(level="error"), service="bench")
+                month(path, accounts=options.accounts, days=options.days, shape=options.shape)
+            rows = _sizes(path)
+            print(rows, flush=True)
             asked = _asked(pipeline, options.repeats)
             caught_up = _caught_up(pipeline, options.down_minutes, options.down_rate)
         finally:
@@ -83,8 +85,8 @@ def main() -> None:
         record("days", {"days": options.days, **rows, **asked, "catch_up": caught_up})
 
 
-def month(path: Path, *, accounts: int, days: int, shape: str) -> dict[str, Any]:
-    """Make the store; return how many rows each table has, and bytes a row of those that have most."""
+def month(path: Path, *, accounts: int, days: int, shape: str) -> None:
+    """Make the store."""
     begin = floor_to(datetime.now(UTC), timedelta(days=1)) - SIMULATED + timedelta(days=1)
     simulation = plan(shape, seed=1, start=begin)
     begun = time.monotonic()
@@ -99,7 +101,6 @@ def month(path: Path, *, accounts: int, days: int, shape: str) -> dict[str, Any]
         _account_for(connection)
         connection.execute("checkpoint")
     print(f"made after {time.monotonic() - begun:.0f} s", flush=True)
-    return _sizes(path)
 
 
 def _earlier(connection: duckdb.DuckDBPyConnection, begin: datetime, back: timedelta) -> None:

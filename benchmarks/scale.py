@@ -9,10 +9,12 @@ sharing costs anything. What was sent is counted in the store at the end of each
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +37,8 @@ PARTITIONS: Final = 8
 STAGES: Final = ("ingest", "worker")
 SETTLING_S: Final = 20.0
 BETWEEN_S: Final = 15.0  # between two changes of a group: a process starts, joins, and all is as before
+SETTLES_WITHIN_S: Final = 300.0
+APART: Final = 1_000_000_000  # numbers of what is sent at a rate from those of a backlog
 BEFORE_S: Final = 3.0  # what was sent so long before a change may still have been on its way
 
 
@@ -46,7 +50,9 @@ def main() -> None:
     parser.add_argument("--processes", default="1,2,4", help="of each stage, comma between")
     parser.add_argument("--rate", type=int, default=8_000, help="events a second of the steady parts")
     parser.add_argument("--seconds", type=int, default=40, help="how long each number of processes is measured")
+    parser.add_argument("--history", type=int, default=4_000_000, help="events of the hour before a group changes")
     parser.add_argument("--repeats", type=int, default=2, help="of each change of a group")
+    parser.add_argument("--logs", type=Path, help="a directory for the logs of the processes whose group changed")
     parser.add_argument("--record", action="store_true", help="keep it in benchmarks/results, for docs/performance.md")
     options = parser.parse_args()
     found: dict[str, Any] = {}
@@ -157,28 +163,33 @@ def rebalance(bootstrap: str, place: Path, options: argparse.Namespace) -> dict[
     try:
         pipeline.spawn("serve")
         client = serve_answers(pipeline)
+        # A worker that takes a partition over remembers the ids of what came before: of an hour, not of seconds.
+        fill(bootstrap, pipeline.requests, PARTITIONS, load(options.history, span=timedelta(hours=1)))
         for stage in STAGES:
             pipeline.spawn(stage)
-        for stage in STAGES:
-            wait_shared(bootstrap, pipeline.environ()[f"STILLWATCH_{stage.upper()}__GROUP"], 1)
+        settled(client, options.history, within_s=SETTLES_WITHIN_S)
         changes = _changes(pipeline, options.repeats)
         counted = Counted()
         seconds = int(SETTLING_S + BETWEEN_S * (len(changes) + 2))
-        sender = SteadySender(pipeline, options.rate, seconds, few_are_busy, counted)
+        sender = SteadySender(pipeline, options.rate, seconds, few_are_busy, counted, first=APART)
         told: list[tuple[str, str, float]] = []
         begun = time.monotonic()
         thread = threading.Thread(target=_change, args=(changes, begun + SETTLING_S, told), daemon=True)
         thread.start()
         waited = follow(sender, client, lambda: None)
         thread.join()
-        stored, dead = settled(client, counted.sent)
-        _same(counted.sent, stored + dead)
+        sent = options.history + counted.sent
+        stored, dead = settled(client, sent)
+        _same(sent, stored + dead)
     finally:
         pipeline.close()
+    if options.logs:
+        for one in pipeline.directory.glob("*.log"):
+            shutil.copy(one, options.logs)
     rows = _longest(sender.sent_s, waited, told, begun + seconds)
     for row in rows:
         print(row, flush=True)
-    return {"rate": options.rate, "sent": counted.sent, "dead_letters": dead, "rows": rows}
+    return {"rate": options.rate, "history": options.history, "sent": sent, "dead_letters": dead, "rows": rows}
 
 
 def _changes(pipeline: Pipeline, repeats: int) -> list[tuple[str, str, Callable[[], object]]]:
