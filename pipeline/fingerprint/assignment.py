@@ -29,7 +29,7 @@ from pipeline.events.batch import decode_events
 from pipeline.events.chain import Following
 from pipeline.events.schema import DEAD_LETTERS
 from pipeline.faults import hit
-from pipeline.fingerprint.partition import PartitionState
+from pipeline.fingerprint.partition import Memory, PartitionState
 from pipeline.fingerprint.publish import Publisher
 from pipeline.fingerprint.schema import Delta
 from pipeline.fingerprint.warmup import side_reader, warm_up
@@ -116,6 +116,7 @@ class Assignment:
         self._clock = clock
         self._metrics = metrics
         self._slots: dict[int, _Slot] = {}
+        self._memories: dict[int, Memory] = {}  # of partitions that were ours a moment ago, and may be again
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="panes")
         self._committing = asyncio.Lock()
         self.draining = False
@@ -130,6 +131,8 @@ class Assignment:
             slot = self._slots.pop(number, None)
             if slot is not None:
                 slot.revoked = True
+                if slot.state is not None:
+                    self._memories[number] = slot.state.memory
                 while not slot.waiting.empty():
                     slot.waiting.get_nowait()
                 slot.waiting.put_nowait(None)  # ends its task
@@ -137,10 +140,12 @@ class Assignment:
     def assign(self, partitions: Iterable[TopicPartition], generation: int) -> list[int]:
         """These partitions are ours in ``generation``; each is to be ``run`` next."""
         found = list(partitions)
-        self.revoke([partition.partition for partition in found])
+        numbers = [partition.partition for partition in found]
+        self.revoke(numbers)
+        self._memories = {number: self._memories[number] for number in numbers if number in self._memories}
         for partition in found:
             self._slots[partition.partition] = _Slot(partition, generation)
-        return [partition.partition for partition in found]
+        return numbers
 
     async def run(self, number: int) -> None:
         """Open the partition, then take in what ``put`` brings, in order, for as long as it is ours.
@@ -185,17 +190,22 @@ class Assignment:
         # Where the log begins behind the committed offset, events are lost: the delta then begins there, so that the
         # hole shows. In between, transaction markers make none.
         start = earliest if committed is None else max(committed, earliest)
-        state = PartitionState(number, start, self._settings.worker, self._clock)
+        # A rebalance takes every partition away and gives most of them back: to read their hours of ids again would be
+        # most of what it costs.
+        memory = self._memories.get(number)
+        if memory is not None and not earliest <= memory.offset <= start:
+            memory = None
+        known = earliest if memory is None else memory.offset
+        state = PartitionState(number, start, self._settings.worker, self._clock, memory)
         warmed = 0
-        if start > earliest:
+        if start > known:
             async with side_reader(self._reader_options) as reader:
-                warmed = await warm_up(
-                    reader, slot.partition, state, self._settings.worker, end=start, earliest=earliest
-                )
+                warmed = await warm_up(reader, slot.partition, state, self._settings.worker, end=start, earliest=known)
         if slot.revoked:
             return
         slot.committed = slot.acknowledged = start
         slot.state = state
+        self._memories.pop(number, None)  # the state has it now, and changes
         log.info("partition_open", partition=number, offset=start, generation=slot.generation, warmed_events=warmed)
 
     async def _take(self, slot: _Slot, message: _Message) -> None:
