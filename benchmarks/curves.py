@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.__main__ import DEFAULTS
 from benchmarks.fill import fill
 from benchmarks.load import KEYS, load, messages
-from benchmarks.results import record, recorded
+from benchmarks.results import HERE, record, recorded
 from benchmarks.stages import Measured, serve_answers, share_committed, stage
 from tests.chaos.harness import Pipeline
 from tests.kafka.server import KafkaServer
@@ -108,7 +108,7 @@ def main() -> None:
         finally:
             kafka.stop()
     if options.record:
-        kept = recorded("curves")["curves"] if options.curves else {}
+        kept = recorded("curves")["curves"] if options.curves and (HERE / "curves.json").exists() else {}
         record("curves", {"events": options.events, "curves": kept | found})
 
 

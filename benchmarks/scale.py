@@ -25,7 +25,7 @@ from benchmarks.__main__ import DEFAULTS
 from benchmarks.bad_days import settled
 from benchmarks.fill import fill, wait_shared
 from benchmarks.load import load
-from benchmarks.results import record, recorded
+from benchmarks.results import HERE, record, recorded
 from benchmarks.stages import serve_answers, share_committed
 from benchmarks.visible import Counted, SteadySender, few_are_busy, follow
 from pipeline.bench.steady import finish
@@ -65,8 +65,8 @@ def main() -> None:
         finally:
             kafka.stop()
     if options.record:
-        kept = recorded("scale") if options.parts else {}
-        record("scale", {part: {**kept, **found}[part] for part in PARTS if part in kept or part in found})
+        kept = recorded("scale") if options.parts and (HERE / "scale.json").exists() else {}
+        record("scale", {part: said for part, said in {**kept, **found}.items() if part in PARTS})
 
 
 def backlog(bootstrap: str, place: Path, options: argparse.Namespace) -> dict[str, Any]:
