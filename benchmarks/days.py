@@ -71,9 +71,7 @@ def main() -> None:
         pipeline = Pipeline(kafka.bootstrap, options.directory or place, "days", PARTITIONS, DEFAULTS)
         path = pipeline.store
         try:
-            if not path.exists():
-                logs.configure(LogSettings(level="error"), service="bench")
-                month(path, accounts=options.accounts, days=options.days, shape=options.shape)
+            month(path, accounts=options.accounts, days=options.days, shape=options.shape)
             rows = _sizes(path)
             print(rows, flush=True)
             asked = _asked(pipeline, options.repeats)
@@ -86,30 +84,40 @@ def main() -> None:
 
 
 def month(path: Path, *, accounts: int, days: int, shape: str) -> None:
-    """Make the store."""
-    begin = floor_to(datetime.now(UTC), timedelta(days=1)) - SIMULATED + timedelta(days=1)
-    simulation = plan(shape, seed=1, start=begin)
+    """Make the store; one that was begun is gone on with, as long as it has the two days."""
     begun = time.monotonic()
-    make(path, simulation, begin + SIMULATED, accounts)
+    if not path.exists():
+        logs.configure(LogSettings(level="error"), service="bench")
+        begin = floor_to(datetime.now(UTC), timedelta(days=1)) - SIMULATED + timedelta(days=1)
+        made = path.with_suffix(".made")
+        make(made, plan(shape, seed=1, start=begin), begin + SIMULATED, accounts)
+        made.rename(path)
     print(f"{SIMULATED.days} days of {accounts:,} accounts after {time.monotonic() - begun:.0f} s", flush=True)
     with duckdb.connect(str(path)) as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute("set preserve_insertion_order = false")
         connection.execute("set memory_limit = '6GB'")
         for back in range(1, days // SIMULATED.days):
-            _earlier(connection, begin, back * SIMULATED)
+            _earlier(connection, back * SIMULATED)
         _account_for(connection)
         connection.execute("checkpoint")
     print(f"made after {time.monotonic() - begun:.0f} s", flush=True)
 
 
-def _earlier(connection: duckdb.DuckDBPyConnection, begin: datetime, back: timedelta) -> None:
+def _earlier(connection: duckdb.DuckDBPyConnection, back: timedelta) -> None:
     """What was simulated once more, so much earlier; a window at a time, as it comes."""
+    # Minutes are there for the simulated days only.
+    (begin,) = connection.execute("select date_trunc('day', min(window_start)) from pane").fetchall()[0]
     for table, times in _KEPT.items():
         moved = ", ".join(f"{name} - to_days({back.days}) as {name}" for name in times)
         window = times[0]
         starts = connection.execute(
-            f"select distinct {window} from {table} where {window} >= ? order by all", [begin]
+            f"""
+            select distinct {window} from {table}
+            where {window} >= $begin and {window} - to_days({back.days}) not in (select distinct {window} from {table})
+            order by all
+            """,
+            {"begin": begin},
         ).fetchall()
         for (at,) in starts:
             connection.execute(f"insert into {table} select * replace ({moved}) from {table} where {window} = ?", [at])

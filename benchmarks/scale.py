@@ -186,7 +186,7 @@ def rebalance(bootstrap: str, place: Path, options: argparse.Namespace) -> dict[
     if options.logs:
         for one in pipeline.directory.glob("*.log"):
             shutil.copy(one, options.logs)
-    rows = _longest(sender.sent_s, waited, told, begun + seconds)
+    rows = longest(sender.sent_s, waited, told, begun + seconds)
     for row in rows:
         print(row, flush=True)
     return {"rate": options.rate, "history": options.history, "sent": sent, "dead_letters": dead, "rows": rows}
@@ -215,7 +215,7 @@ def _change(
         do()
 
 
-def _longest(
+def longest(
     sent_s: Mapping[str, float], waited: Mapping[str, float], told: Sequence[tuple[str, str, float]], end_s: float
 ) -> list[dict[str, Any]]:
     """By stage and change, the longest wait of an event that was sent from just before it until the next one."""
