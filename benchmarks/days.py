@@ -39,6 +39,7 @@ from tests.kafka.server import KafkaServer
 
 SIMULATED: Final = timedelta(days=2)
 PARTITIONS: Final = 4
+STORE: Final = "store.duckdb"  # as Pipeline names it
 # What is kept for longer than two days, with the column of its window and its other times.
 _KEPT: Final[dict[str, tuple[str, ...]]] = {
     "hour": ("window_start", "first_seen", "last_seen"),
@@ -62,8 +63,14 @@ def main() -> None:
     parser.add_argument("--down-minutes", type=int, default=10, help="how long events waited for serve, in event time")
     parser.add_argument("--down-rate", type=int, default=5_000, help="events a second that came meanwhile")
     parser.add_argument("--directory", type=Path, help="the store is made there where it is missing, and kept")
+    parser.add_argument("--make-only", action="store_true", help="make the store, measure nothing")
     parser.add_argument("--record", action="store_true", help="keep it in benchmarks/results, for docs/performance.md")
     options = parser.parse_args()
+    if options.make_only:
+        if options.directory is None:
+            parser.error("--make-only wants --directory")
+        month(options.directory / STORE, accounts=options.accounts, days=options.days, shape=options.shape)
+        return
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         kafka = KafkaServer(place)
@@ -80,7 +87,7 @@ def main() -> None:
             pipeline.close()
             kafka.stop()
     if options.record:
-        record("days", {"days": options.days, **rows, **asked, "catch_up": caught_up})
+        record("days", {**rows, **asked, "catch_up": caught_up})
 
 
 def month(path: Path, *, accounts: int, days: int, shape: str) -> None:
@@ -146,12 +153,14 @@ def _sizes(path: Path) -> dict[str, Any]:
                 f"from pragma_storage_info('{table}') where persistent)"
             ).fetchall()[0]
             tables[table] = {"rows": count, "bytes": blocks * size}
+        (days,) = connection.execute("select count(distinct window_start) from day").fetchall()[0]
         accounts, events = connection.execute(
             "select count(distinct account_id), sum(events)::bigint from account_seen"
         ).fetchall()[0]
     panes = sum(tables[table]["rows"] for table in _PANES)
     return {
         "accounts": accounts,
+        "days": days,
         "events_of_two_days": events,
         "file_bytes": path.stat().st_size,
         "rows": sum(one["rows"] for one in tables.values()),

@@ -33,7 +33,7 @@ from tests.kafka.server import KafkaServer
 
 PARTITIONS: Final = 4
 STAGES: Final = ("ingest", "worker", "serve")
-WARM_S: Final = 30.0  # of the overload: what a process holds for its largest batches, it holds from then on
+WARM: Final = 0.5  # of a phase: largest batches were seen, and the ids that a worker remembers have filled their room
 CAUGHT_UP_S: Final = 2.0  # less than what came in so long waits: nothing does
 APART: Final = 1_000_000_000  # numbers of the second sender's events from those of the first
 
@@ -131,9 +131,9 @@ def _run(pipeline: Pipeline, options: argparse.Namespace) -> dict[str, Any]:
     after = [seconds for name, seconds in waited.items() if low.sent_s[name] > drained[0] + options.after / 4]
     return {
         "most": {"events_per_s": most.events_per_s, "cpu_s_per_million": most.cpu_s_per_million},
-        "overload": _phase(watched, begun, ended, begun + WARM_S)
+        "overload": _phase(watched, begun, ended)
         | {"seconds": ended - begun, "sent": sent_high, "sent_per_s": sent_high / (ended - begun)},
-        "drained": _phase(watched, ended, drained[0], ended) | {"seconds": drained[0] - ended, "sent_per_s": half},
+        "drained": _phase(watched, ended, drained[0]) | {"seconds": drained[0] - ended, "sent_per_s": half},
         "after": {
             "events_per_s": half,
             "probes": len(after),
@@ -162,8 +162,9 @@ def _watch(
             watched.memory_mb[stage].append(process.memory_info().rss / 1e6)
 
 
-def _phase(watched: Watched, since_s: float, until_s: float, warm_s: float) -> dict[str, Any]:
-    part, warm = watched.between(since_s, until_s), watched.between(warm_s, until_s)
+def _phase(watched: Watched, since_s: float, until_s: float) -> dict[str, Any]:
+    part = watched.between(since_s, until_s)
+    warm = watched.between(since_s + WARM * (until_s - since_s), until_s)
     stored, at_s = watched.stored[part], watched.at_s[part]
     return {
         "stored_per_s": (stored[-1] - stored[0]) / (at_s[-1] - at_s[0]),
