@@ -156,7 +156,8 @@ def _costs(found: dict[str, Any]) -> dict[str, list[float]]:
 def measured(found: dict[str, Any], how: str) -> str:
     """When, where and how it was measured."""
     machine = found["machine"]
-    return f"Measured {found['day']} on {machine['cores']} shared cores, {machine['memory_gb']} GB: {how}."
+    load = f", load average {machine['load_average']:g}" if "load_average" in machine else ""
+    return f"Measured {found['day']} on {machine['cores']} shared cores, {machine['memory_gb']} GB{load}: {how}."
 
 
 def chart(title: str, names: list[str], values: list[float], kind: str, unit: str) -> Iterator[str]:
