@@ -133,7 +133,7 @@ def _run(pipeline: Pipeline, who: Who, spoil: Spoil | None, rate: int, seconds: 
         for stage in ("ingest", "worker"):
             pipeline.spawn(stage)
         seen = measure_visible(pipeline, client, who=who, rate=rate, seconds=seconds, spoil=counted)
-        stored, dead = _settled(client, sent)
+        stored, dead = settled(client, sent)
         if stored + dead != sent or pipeline.died():
             raise SystemExit(f"{sent:,} sent, {stored:,} in the store, {dead:,} dead letters, ended: {pipeline.died()}")
     finally:
@@ -141,9 +141,9 @@ def _run(pipeline: Pipeline, who: Who, spoil: Spoil | None, rate: int, seconds: 
     return {**asdict(seen), "sent": sent, "dead_letters": dead}
 
 
-def _settled(client: ServeClient, sent: int) -> tuple[int, int]:
+def settled(client: ServeClient, sent: int, within_s: float = SETTLES_WITHIN_S) -> tuple[int, int]:
     """Events and dead letters in the store, once they are as many as were sent or a while has passed."""
-    deadline = time.monotonic() + SETTLES_WITHIN_S
+    deadline = time.monotonic() + within_s
     while True:
         health = client.health()
         if health.events + health.dead_letters >= sent or time.monotonic() > deadline:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -17,9 +17,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import psutil
-from aiokafka import AIOKafkaProducer
-from aiokafka.producer.message_accumulator import BatchBuilder
 
+from benchmarks.fill import batches, producer
 from benchmarks.load import KEYS, messages
 from pipeline.serve.client import ServeClient
 from tests.chaos.harness import Pipeline
@@ -33,7 +32,6 @@ TICKS_PER_S: Final = 10
 ASK_EVERY_S: Final = 0.5  # what a figure may be too large by; oftener, the questions are the load
 STARTING_S: Final = 15.0  # what is sent before then waits for the groups to form and is not counted
 GIVE_UP_AFTER_S: Final = 60.0
-BATCH_BYTES: Final = 262_144
 _ASK: Final = """
 select distinct entity_id from fingerprints_1m
 where kind = 'account' and entity_id in (select unnest($ids::varchar[])) and window_start >= $since::timestamptz
@@ -66,15 +64,32 @@ class Visible:
     worker_peak_mb: float
 
 
+class Counted:
+    """Counts what its senders send."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def __call__(self, _tick: int, values: list[bytes]) -> list[bytes]:
+        """The tick's messages, as they are."""
+        self.sent += len(values)
+        return values
+
+
 @dataclass(slots=True)
 class SteadySender:
-    """Sends at a steady rate from a thread of its own; ``sent_s`` says when each probe went out."""
+    """Sends at a steady rate from a thread of its own; ``sent_s`` says when each probe went out.
+
+    ``first``: number of its first event, and of its first probe; two senders to one store have none in common.
+    """
 
     pipeline: Pipeline
     rate: int
     seconds: int
     who: Who
     spoil: Spoil | None = None
+    first: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
     sent_s: dict[str, float] = field(default_factory=dict)
     took_s: float = 0.0
 
@@ -83,46 +98,59 @@ class SteadySender:
         asyncio.run(self._send())
 
     async def _send(self) -> None:
-        # Whole batches, as a gateway's client packs them: one message a call took the sender more than half a core,
-        # of the two that it shares with what is measured.
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self.pipeline.bootstrap, acks="all", compression_type="lz4", max_batch_size=BATCH_BYTES
-        )
-        await producer.start()
-        source = np.random.default_rng(1)
+        made = producer(self.pipeline.bootstrap)
+        await made.start()
+        source = np.random.default_rng(1 + self.first)
         begun = time.monotonic()
         sent, futures = 0, []
         for tick in range(self.seconds * TICKS_PER_S):
+            if self.stop.is_set():
+                break
             # Independent requests, as of many customers: an even beat would be one large pool of workers to the rules.
             each = int(source.poisson(self.rate / TICKS_PER_S))
-            number = np.arange(sent, sent + each)
+            number = np.arange(sent, sent + each) + self.first
             sent += each
             key = self.who(source, number)
-            key[0] = PROBED + tick
+            probe = PROBED + self.first + tick
+            key[0] = probe
             values = messages(number, key, datetime.now(UTC), np.zeros(each, dtype=np.int64), source)
             values = values if self.spoil is None else self.spoil(tick, values)
             await asyncio.sleep(max(0.0, begun + tick / TICKS_PER_S - time.monotonic()))
-            self.sent_s[f"acct_{PROBED + tick:08d}"] = time.monotonic()
+            self.sent_s[f"acct_{probe:08d}"] = time.monotonic()
             partitions = self.pipeline.partitions
             futures = [
-                await producer.send_batch(batch, self.pipeline.requests, partition=(tick + row) % partitions)
+                await made.send_batch(batch, self.pipeline.requests, partition=(tick + row) % partitions)
                 for row in range(partitions)
-                for batch in _batches(producer, values[row::partitions])
+                for batch in batches(made, values[row::partitions])
             ]
         await asyncio.gather(*futures)
-        await producer.stop()
+        await made.stop()
         self.took_s = time.monotonic() - begun
 
 
-def _batches(producer: AIOKafkaProducer, values: Sequence[bytes]) -> Iterator[BatchBuilder]:
-    batch = producer.create_batch()
-    for value in values:
-        if batch.append(key=None, value=value, timestamp=None) is None:
-            yield batch
-            batch = producer.create_batch()
-            batch.append(key=None, value=value, timestamp=None)
-    if batch.record_count():
-        yield batch
+def follow(
+    sender: SteadySender,
+    client: ServeClient,
+    look: Callable[[], None],
+    give_up_after_s: float = GIVE_UP_AFTER_S,
+) -> dict[str, float]:
+    """Send, and ask until every probe was seen; return how long each took. ``look`` is called at each question."""
+    since = datetime.now(UTC).replace(second=0, microsecond=0).isoformat()
+    thread = threading.Thread(target=sender.run, daemon=True)
+    thread.start()
+    waited: dict[str, float] = {}
+    while thread.is_alive() or len(waited) < len(sender.sent_s):
+        asked_s = time.monotonic()
+        open_probes = [name for name in list(sender.sent_s) if name not in waited]
+        oldest_s = min((sender.sent_s[name] for name in open_probes), default=asked_s)
+        if asked_s - oldest_s > give_up_after_s:
+            raise SystemExit(f"an event sent {asked_s - oldest_s:.0f} s ago is not in the store")
+        seen = client.query(_ASK, {"ids": open_probes, "since": since}, max_rows=10_000, timeout_s=30)
+        now_s = time.monotonic()
+        waited |= {name: now_s - sender.sent_s[name] for name in map(str, seen.table.column("entity_id").to_pylist())}
+        look()
+        time.sleep(max(0.0, asked_s + ASK_EVERY_S - now_s))
+    return waited
 
 
 def measure_visible(
@@ -138,24 +166,15 @@ def measure_visible(
     names = ("ingest", "worker", "serve")
     processes = {name: psutil.Process(pid) for name, pid in zip(names, pipeline.pids(*names), strict=True)}
     before_s = sum(sum(process.cpu_times()[:2]) for process in processes.values())
-    since = datetime.now(UTC).replace(second=0, microsecond=0).isoformat()
     sender = SteadySender(pipeline, rate, seconds, who, spoil)
-    thread = threading.Thread(target=sender.run, daemon=True)
     begun = time.monotonic()
-    thread.start()
-    waited: dict[str, float] = {}
     peaks_mb = dict.fromkeys(names, 0.0)
-    while thread.is_alive() or len(waited) < len(sender.sent_s):
-        asked_s = time.monotonic()
-        open_probes = [name for name in list(sender.sent_s) if name not in waited]
-        oldest_s = min((sender.sent_s[name] for name in open_probes), default=asked_s)
-        if asked_s - oldest_s > GIVE_UP_AFTER_S:
-            raise SystemExit(f"an event sent {asked_s - oldest_s:.0f} s ago is not in the store")
-        seen = client.query(_ASK, {"ids": open_probes, "since": since}, max_rows=10_000, timeout_s=30)
-        now_s = time.monotonic()
-        waited |= {name: now_s - sender.sent_s[name] for name in map(str, seen.table.column("entity_id").to_pylist())}
-        peaks_mb = {name: max(peaks_mb[name], one.memory_info().rss / 1e6) for name, one in processes.items()}
-        time.sleep(max(0.0, asked_s + ASK_EVERY_S - now_s))
+
+    def look() -> None:
+        for name, one in processes.items():
+            peaks_mb[name] = max(peaks_mb[name], one.memory_info().rss / 1e6)
+
+    waited = follow(sender, client, look)
     took_s = time.monotonic() - begun
     cores = (sum(sum(process.cpu_times()[:2]) for process in processes.values()) - before_s) / took_s
     steady = [s for name, s in waited.items() if sender.sent_s[name] >= begun + STARTING_S]

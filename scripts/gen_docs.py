@@ -34,7 +34,7 @@ from pipeline.metrics import DEFINITIONS
 from pipeline.rules.load import load_rules
 from pipeline.rules.model import UNSCORED, Rule
 from pipeline.rules.sigma.fields import FIELDS
-from scripts import gen_performance
+from scripts import gen_performance, gen_scale
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -200,6 +200,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "reference": reference_table,
     "delivery": delivery_table,
     **gen_performance.PARTS,
+    **gen_scale.PARTS,
 }
 
 

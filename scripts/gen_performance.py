@@ -42,10 +42,10 @@ GOALS: Final = {
 
 def peers_table() -> Iterator[str]:
     """Contenders by cost, each beside the floor."""
-    found = _read("peers")
+    found = read("peers")
     costs = _costs(found)
     floor = median(costs["floor"])
-    yield _measured(found, f"median of {len(costs['floor'])} runs each, in turns")
+    yield measured(found, f"median of {len(costs['floor'])} runs each, in turns")
     yield ""
     yield from (
         "| | CPU-seconds per million (least to most) | of the floor | events/s | memory, MB |",
@@ -59,14 +59,14 @@ def peers_table() -> Iterator[str]:
         yield f"| {TITLES[name]} | {cost:.1f} ({spread}) | {cost / floor:.1f} | {rate:,.0f} | {memory:,.0f} |"
     names = [name for name in sorted(costs, key=lambda name: median(costs[name])) if name != "faust_events"]
     yield ""
-    yield from _chart(
+    yield from chart(
         "CPU-seconds per million events", names, [median(costs[name]) for name in names], "bar", "CPU-seconds"
     )
 
 
 def goals_table() -> Iterator[str]:
     """What was to be reached beside others, and what was."""
-    costs = _costs(_read("peers"))
+    costs = _costs(read("peers"))
     own = median(costs[OWN])
     yield from ("| Stillwatch, whole, beside | goal, of its CPU | measured | |", "|---|---|---|---|")
     for name, goal in GOALS.items():
@@ -77,8 +77,8 @@ def goals_table() -> Iterator[str]:
 
 def stages_table() -> Iterator[str]:
     """Each stage alone at a backlog, and what is seen in SQL at a steady rate."""
-    found = _read("stages")
-    yield _measured(found, "2 million events of 480 bytes, 20,000 accounts by Zipf, Apache Kafka beside")
+    found = read("stages")
+    yield measured(found, "2 million events of 480 bytes, 20,000 accounts by Zipf, Apache Kafka beside")
     yield ""
     yield from ("| a backlog | CPU-seconds per million | events/s | memory, MB |", "|---|---|---|---|")
     for row in found["stages"]:
@@ -98,24 +98,24 @@ def stages_table() -> Iterator[str]:
 
 def steady_table() -> Iterator[str]:
     """Cores by rate."""
-    found = _read("steady")
+    found = read("steady")
     cores: dict[str, dict[str, float]] = found["cores"]
-    yield _measured(found, f"{found['seconds']} s each, {found['who'].replace('_', ' ')}")
+    yield measured(found, f"{found['seconds']} s each, {found['who'].replace('_', ' ')}")
     yield ""
     yield from ("| events/s | ingest | worker | serve | CPU-seconds per million |", "|---|---|---|---|---|")
     for rate, one in cores.items():
         each = " | ".join(f"{one[stage]:.3f}" for stage in ("ingest", "worker", "serve"))
         yield f"| {int(rate):,} | {each} | {sum(one.values()) / int(rate) * 1e6:,.0f} |"
     yield ""
-    yield from _chart(
+    yield from chart(
         "Cores by events a second", list(cores), [sum(one.values()) for one in cores.values()], "line", "cores"
     )
 
 
 def bad_days_table() -> Iterator[str]:
     """How long an ordinary event takes beside others that nobody wishes for."""
-    found = _read("bad_days")
-    yield _measured(found, f"{found['rate']:,} events/s for {found['seconds']} s each, all three stages and the broker")
+    found = read("bad_days")
+    yield measured(found, f"{found['rate']:,} events/s for {found['seconds']} s each, all three stages and the broker")
     yield ""
     yield from (
         "| | event to SQL, p50 | p99 | cores of the stages | ingest, worker, serve, MB | dead letters |",
@@ -138,7 +138,8 @@ PARTS: Final = {
 }
 
 
-def _read(name: str) -> dict[str, Any]:
+def read(name: str) -> dict[str, Any]:
+    """What a benchmark recorded."""
     found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     return found
 
@@ -152,12 +153,15 @@ def _costs(found: dict[str, Any]) -> dict[str, list[float]]:
     return costs
 
 
-def _measured(found: dict[str, Any], how: str) -> str:
+def measured(found: dict[str, Any], how: str) -> str:
+    """When, where and how it was measured."""
     machine = found["machine"]
-    return f"Measured {found['day']} on {machine['cores']} shared cores, {machine['memory_gb']} GB: {how}."
+    load = f", load average {machine['load_average']:g}" if "load_average" in machine else ""
+    return f"Measured {found['day']} on {machine['cores']} shared cores, {machine['memory_gb']} GB{load}: {how}."
 
 
-def _chart(title: str, names: list[str], values: list[float], kind: str, unit: str) -> Iterator[str]:
+def chart(title: str, names: list[str], values: list[float], kind: str, unit: str) -> Iterator[str]:
+    """A chart of values by name."""
     labels = ", ".join(f'"{name}"' for name in names)
     yield "```mermaid"
     yield "xychart-beta"

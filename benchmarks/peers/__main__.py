@@ -33,11 +33,11 @@ from aiokafka import AIOKafkaProducer
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
+from benchmarks.fill import BATCH_BYTES
 from benchmarks.load import load
 from benchmarks.peers import own
 from benchmarks.peers.install import NotInstalledError, command, contenders
 from benchmarks.results import record
-from benchmarks.visible import BATCH_BYTES
 from pipeline.ingest.outbound import account_partition
 from tests.kafka.server import KafkaServer
 

@@ -23,6 +23,8 @@ def record(name: str, found: Mapping[str, Any]) -> Path:
         "day": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": {
             "cores": os.cpu_count(),
+            # Others on the machine lengthen seconds, and CPU-seconds less.
+            "load_average": round(os.getloadavg()[2], 1),
             "memory_gb": round(psutil.virtual_memory().total / 1e9),
             "python": platform.python_version(),
             "packages": {package: version(package) for package in PACKAGES},

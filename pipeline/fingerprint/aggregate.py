@@ -150,7 +150,7 @@ def _panes(part: _Part) -> _Columns:
 
 
 def _linked(source_kind: str, targets: Sequence[_Part]) -> _Columns | None:
-    """Links of a kind of source to all ``targets`` (their kinds in order), in order of (share, source, kind, target)."""
+    """Links of a kind of source to all ``targets`` (kinds in order), in order of (share, source, kind, target)."""
     found = [_links(source_kind, target) for target in targets if source_kind in target.batch.entities]
     if not found:
         return None

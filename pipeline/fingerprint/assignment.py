@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 import polars as pl
@@ -27,19 +25,16 @@ from pipeline.clock import Clock
 from pipeline.config import Settings
 from pipeline.errors import CorruptBatchError
 from pipeline.events.batch import decode_events
-from pipeline.events.chain import Following
-from pipeline.events.schema import DEAD_LETTERS
 from pipeline.faults import hit
-from pipeline.fingerprint.partition import Emission, PartitionState, emit_together
-from pipeline.fingerprint.publish import Publisher
+from pipeline.fingerprint.partition import Emission, Memory, PartitionState, emit_together
+from pipeline.fingerprint.publish import Publisher, dead_letter
 from pipeline.fingerprint.schema import Delta
+from pipeline.fingerprint.slot import Message, Slot, all_ours, few_at_a_time
 from pipeline.fingerprint.warmup import side_reader, warm_up
 from pipeline.metrics import Metrics
 
 _RETRY_S: Final = 0.5
-_WAITING: Final = 2  # batches a partition that are decoded while one is added; Faust keeps more before them
 _THREADS: Final = 2
-_TOGETHER_EVENTS: Final = 20_000  # emitted in one: more take their time anyway, and memory
 
 _Made = TypeVar("_Made")
 
@@ -62,31 +57,6 @@ class Group(Protocol):
     def read_to_end(self, partition: TopicPartition) -> bool:
         """Whether there is nothing more to read at present."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """One message, and its events once a thread has decoded them."""
-
-    offset: int
-    value: bytes | None
-    chain: bytes | None
-    events: asyncio.Future[pl.DataFrame]
-
-
-@dataclass(slots=True)
-class _Slot:
-    """One partition in one generation."""
-
-    partition: TopicPartition
-    generation: int
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # one emission at a time, and none while a batch goes in
-    waiting: asyncio.Queue[_Message | None] = field(default_factory=lambda: asyncio.Queue(_WAITING))
-    state: PartitionState | None = None
-    following: Following = field(default_factory=Following)
-    committed: int = 0
-    acknowledged: int = 0
-    revoked: bool = False
 
 
 class Assignment:
@@ -117,7 +87,8 @@ class Assignment:
         self._group = group
         self._clock = clock
         self._metrics = metrics
-        self._slots: dict[int, _Slot] = {}
+        self._slots: dict[int, Slot] = {}
+        self._memories: dict[int, Memory] = {}  # of partitions that were ours a moment ago, and may be again
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="panes")
         self._committing = asyncio.Lock()
         self.draining = False
@@ -132,6 +103,8 @@ class Assignment:
             slot = self._slots.pop(number, None)
             if slot is not None:
                 slot.revoked = True
+                if slot.state is not None:
+                    self._memories[number] = slot.state.memory
                 while not slot.waiting.empty():
                     slot.waiting.get_nowait()
                 slot.waiting.put_nowait(None)  # ends its task
@@ -139,10 +112,12 @@ class Assignment:
     def assign(self, partitions: Iterable[TopicPartition], generation: int) -> list[int]:
         """These partitions are ours in ``generation``; each is to be ``run`` next."""
         found = list(partitions)
-        self.revoke([partition.partition for partition in found])
+        numbers = [partition.partition for partition in found]
+        self.revoke(numbers)
+        self._memories = {number: self._memories[number] for number in numbers if number in self._memories}
         for partition in found:
-            self._slots[partition.partition] = _Slot(partition, generation)
-        return [partition.partition for partition in found]
+            self._slots[partition.partition] = Slot(partition, generation)
+        return numbers
 
     async def run(self, number: int) -> None:
         """Open the partition, then take in what ``put`` brings, in order, for as long as it is ours.
@@ -179,28 +154,33 @@ class Assignment:
         topic = self._settings.topics.events
         events = self._in_thread(lambda: decode_events(value, topic=topic, partition=number, offset=offset))
         events.add_done_callback(_seen)
-        await slot.waiting.put(_Message(offset, value, chain, events))
+        await slot.waiting.put(Message(offset, value, chain, events))
 
-    async def _open(self, slot: _Slot) -> None:
+    async def _open(self, slot: Slot) -> None:
         number = slot.partition.partition
         committed, earliest = await self._group.committed_position(slot.partition)
         # Where the log begins behind the committed offset, events are lost: the delta then begins there, so that the
         # hole shows. In between, transaction markers make none.
         start = earliest if committed is None else max(committed, earliest)
-        state = PartitionState(number, start, self._settings.worker, self._clock)
+        # A rebalance takes every partition away and gives most of them back: to read their hours of ids again would be
+        # most of what it costs.
+        memory = self._memories.get(number)
+        if memory is not None and not earliest <= memory.offset <= start:
+            memory = None
+        known = earliest if memory is None else memory.offset
+        state = PartitionState(number, start, self._settings.worker, self._clock, memory)
         warmed = 0
-        if start > earliest:
+        if start > known:
             async with side_reader(self._reader_options) as reader:
-                warmed = await warm_up(
-                    reader, slot.partition, state, self._settings.worker, end=start, earliest=earliest
-                )
+                warmed = await warm_up(reader, slot.partition, state, self._settings.worker, end=start, earliest=known)
         if slot.revoked:
             return
         slot.committed = slot.acknowledged = start
         slot.state = state
+        self._memories.pop(number, None)  # the state has it now, and changes
         log.info("partition_open", partition=number, offset=start, generation=slot.generation, warmed_events=warmed)
 
-    async def _take(self, slot: _Slot, message: _Message) -> None:
+    async def _take(self, slot: Slot, message: Message) -> None:
         """Take one message in, and emit when so much is pending that an emission is due first."""
         async with slot.lock:
             state = slot.state
@@ -223,7 +203,7 @@ class Assignment:
             await self._emit([slot], full=True)
         await self._commit([slot])
 
-    def _follow(self, slot: _Slot, message: _Message) -> None:
+    def _follow(self, slot: Slot, message: Message) -> None:
         missing = slot.following.missing(message.chain)
         if missing:
             self._metrics.count("worker_missing_messages", missing)
@@ -235,20 +215,20 @@ class Assignment:
     async def emit(self) -> None:
         """Emit every partition that has something to tell, then commit."""
         slots = [slot for slot in self._slots.values() if slot.state is not None]
-        await asyncio.gather(*(self._emit_locked(few) for few in _few_at_a_time(slots)))
+        await asyncio.gather(*(self._emit_locked(few) for few in few_at_a_time(slots)))
         await self._commit(slots)
         self._show_pending()
 
-    async def _emit_locked(self, slots: Sequence[_Slot]) -> None:
+    async def _emit_locked(self, slots: Sequence[Slot]) -> None:
         async with contextlib.AsyncExitStack() as locks:
             for slot in slots:
                 await locks.enter_async_context(slot.lock)
             await self._emit([slot for slot in slots if not slot.revoked])
 
-    async def _emit(self, slots: Sequence[_Slot], *, full: bool = False) -> None:
+    async def _emit(self, slots: Sequence[Slot], *, full: bool = False) -> None:
         """Build the deltas of these, together, and send each; their locks are held."""
-        emissions = [
-            Emission(
+        emissions = {
+            slot.partition: Emission(
                 slot.state,
                 slot.generation,
                 slot.committed,
@@ -256,17 +236,18 @@ class Assignment:
             )
             for slot in slots
             if slot.state is not None
-        ]
+        }
         try:
-            deltas = await self._in_thread(emit_together, emissions)
+            found = await self._in_thread(emit_together, list(emissions.values()))
         except BaseException:
             # The states may have handed out what nobody got.
             for slot in slots:
                 slot.revoked = True
             raise
-        await asyncio.gather(*(self._send(*pair) for pair in zip(slots, deltas, strict=True)))
+        deltas = dict(zip(emissions, found, strict=True))
+        await asyncio.gather(*(self._send(slot, deltas.get(slot.partition)) for slot in slots))
 
-    async def _send(self, slot: _Slot, delta: Delta | None) -> None:
+    async def _send(self, slot: Slot, delta: Delta | None) -> None:
         if delta is None:
             return
         try:
@@ -281,7 +262,7 @@ class Assignment:
         slot.acknowledged = delta.to_offset
         self._count(delta)
 
-    async def _commit(self, slots: list[_Slot]) -> None:
+    async def _commit(self, slots: list[Slot]) -> None:
         """Commit what is acknowledged, a call a generation (in practice one)."""
         # One at a time: a commit that is tried again after a later one would take the group's offset back, behind what
         # the store has folded on the strength of the later one.
@@ -293,11 +274,11 @@ class Assignment:
             for generation in {slot.generation for slot in behind}:
                 its = [slot for slot in behind if slot.generation == generation]
                 wanted = {slot.partition: slot.acknowledged for slot in its}
-                if await self._group.commit_exactly(generation, wanted, ours=_all_ours(its)):
+                if await self._group.commit_exactly(generation, wanted, ours=all_ours(its)):
                     for slot in its:
                         slot.committed = wanted[slot.partition]
 
-    async def _bury(self, slot: _Slot, error: CorruptBatchError, value: bytes | None) -> None:
+    async def _bury(self, slot: Slot, error: CorruptBatchError, value: bytes | None) -> None:
         """Report a batch that cannot be read; its offset is covered by the next delta."""
         assert slot.state is not None
         log.error("corrupt_batch", partition=error.partition, offset=error.offset, reason=error.reason)
@@ -319,25 +300,6 @@ class Assignment:
         self._metrics.set("worker_pending_events", pending)
 
 
-def _few_at_a_time(slots: Iterable[_Slot]) -> Iterator[list[_Slot]]:
-    """Slots with few pending events together, with many alone."""
-    few: list[_Slot] = []
-    events = 0
-    for slot in slots:
-        pending = 0 if slot.state is None else slot.state.pending_events
-        if few and events + pending > _TOGETHER_EVENTS:
-            yield few
-            few, events = [], 0
-        few.append(slot)
-        events += pending
-    if few:
-        yield few
-
-
-def _all_ours(slots: Sequence[_Slot]) -> Callable[[], bool]:
-    return lambda: not any(slot.revoked for slot in slots)
-
-
 def _seen(decoding: asyncio.Future[pl.DataFrame]) -> None:
     """Whoever takes the message meets the error; where nobody does, it is of no account."""
     if not decoding.cancelled():
@@ -347,23 +309,3 @@ def _seen(decoding: asyncio.Future[pl.DataFrame]) -> None:
 def _passes(error: KafkaError | OSError) -> bool:
     """Whether trying again may help: the broker was away, or the log's beginning moved while it was read."""
     return isinstance(error, OSError | KafkaTimeoutError | OffsetOutOfRangeError) or bool(error.retriable)
-
-
-def dead_letter(error: CorruptBatchError, value: bytes | None, clock: Clock, *, keep_bytes: int) -> bytes:
-    """An encoded DEAD_LETTERS frame for a batch that cannot be read; only its first bytes are kept."""
-    row = {
-        "source_topic": error.topic,
-        "source_partition": error.partition,
-        "source_offset": error.offset,
-        "item": -1,
-        "format": "arrow",
-        "reason": "corrupt_batch",
-        "detail": error.reason,
-        "payload": (value or b"")[:keep_bytes],
-        "payload_bytes": len(value or b""),
-        "event_id": None,
-        "seen_at": clock.now(),
-    }
-    sink = io.BytesIO()
-    pl.DataFrame([row], schema=DEAD_LETTERS).write_ipc(sink, compression="zstd")
-    return sink.getvalue()

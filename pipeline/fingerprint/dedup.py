@@ -8,7 +8,7 @@ and of its two neighbours those whose last (first) time is near enough.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
@@ -62,6 +62,10 @@ class Deduplicator:
 
     def __len__(self) -> int:
         return sum(len(run.hashes) for runs in self._generations.values() for run in runs)
+
+    def copy(self) -> Deduplicator:
+        """Another that remembers the same; ids are shared, since what holds them is never changed."""
+        return replace(self, _generations={own: list(runs) for own, runs in self._generations.items()})
 
     def duplicates(self, events: pl.DataFrame) -> Flags:
         """Which events are duplicates; all are remembered, so each event is to be asked for once and in order."""

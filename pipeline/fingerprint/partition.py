@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import polars as pl
@@ -25,6 +25,15 @@ SETTLE_EVENTS = 5_000
 log = logs.get("worker")
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the events before ``offset`` left behind: their ids, and where event time had got to."""
+
+    offset: int
+    dedup: Deduplicator
+    watermark: Watermark
+
+
 class PartitionState:
     """Pending events of one partition, what was seen before, and its watermark.
 
@@ -36,14 +45,26 @@ class PartitionState:
         from_offset: the first offset that the first delta covers.
         settings: lateness, idleness, de-duplication, when an emission is due.
         clock: monotonic time for idleness and rhythm, wall time for ``emitted_at``.
+        memory: of an earlier state of this partition; what came between its offset and ``from_offset`` is to be warmed.
     """
 
-    def __init__(self, partition: int, from_offset: int, settings: WorkerSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        partition: int,
+        from_offset: int,
+        settings: WorkerSettings,
+        clock: Clock,
+        memory: Memory | None = None,
+    ) -> None:
         self.partition = partition
         self._settings = settings
         self._clock = clock
-        self._dedup = Deduplicator(timedelta(seconds=settings.dedup_window_s), settings.dedup_ids)
-        self._watermark = Watermark(settings.lateness_s)
+        if memory is None:
+            self._dedup = Deduplicator(timedelta(seconds=settings.dedup_window_s), settings.dedup_ids)
+            self._watermark = Watermark(settings.lateness_s)
+        else:
+            self._dedup, self._watermark = memory.dedup.copy(), replace(memory.watermark)
+        self._memory = self._remembered(from_offset)
         self._from = self._next = from_offset
         self._unsettled: list[pl.DataFrame] = []
         self._unsettled_events = 0
@@ -57,6 +78,11 @@ class PartitionState:
     def from_offset(self) -> int:
         """Where the next delta begins: everything before it was handed out by ``emit``."""
         return self._from
+
+    @property
+    def memory(self) -> Memory:
+        """As it was at the last emission: what came since is not in it, and will come again."""
+        return self._memory
 
     @property
     def next_offset(self) -> int:
@@ -79,6 +105,7 @@ class PartitionState:
         """
         self._dedup.warm(events)
         self._watermark.advance(events["timestamp"])
+        self._memory = self._remembered(self._from)
 
     def add(self, offset: int, events: pl.DataFrame) -> None:
         """Take in the batch at ``offset``.
@@ -174,10 +201,14 @@ class PartitionState:
             loops=loops(events),
         )
         self._from = self._next
+        self._memory = self._remembered(self._from)
         self._pending.clear()
         self._events = self._duplicates = self._late = 0
         self._emitted_s, self._told_idle, self._emitted_once = self._clock.monotonic(), idle, True
         return delta
+
+    def _remembered(self, offset: int) -> Memory:
+        return Memory(offset, self._dedup.copy(), replace(self._watermark))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import polars as pl
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from pipeline import logs
 from pipeline.broker.probe import has_transactions
+from pipeline.clock import Clock
 from pipeline.config import Settings
-from pipeline.errors import BrokerUnavailableError
+from pipeline.errors import BrokerUnavailableError, CorruptBatchError
+from pipeline.events.dead_letter import encode_dead_letters
+from pipeline.events.schema import DEAD_LETTERS
 from pipeline.faults import hit
 from pipeline.fingerprint.codec import HEADER, encode_delta
 from pipeline.fingerprint.schema import Delta
@@ -143,3 +147,21 @@ class Publisher:
             await producer.stop()
             raise
         return producer
+
+
+def dead_letter(error: CorruptBatchError, value: bytes | None, clock: Clock, *, keep_bytes: int) -> bytes:
+    """An encoded DEAD_LETTERS frame for a batch that cannot be read; only its first bytes are kept."""
+    row = {
+        "source_topic": error.topic,
+        "source_partition": error.partition,
+        "source_offset": error.offset,
+        "item": -1,
+        "format": "arrow",
+        "reason": "corrupt_batch",
+        "detail": error.reason,
+        "payload": (value or b"")[:keep_bytes],
+        "payload_bytes": len(value or b""),
+        "event_id": None,
+        "seen_at": clock.now(),
+    }
+    return encode_dead_letters(pl.DataFrame([row], schema=DEAD_LETTERS))

@@ -1,13 +1,15 @@
 -- What did an account (by default the busiest) do, hour by hour?
 -- $account = null
 -- $hours = 168
-with chosen as (
-    select coalesce($account, arg_max(account_id, events)) as account_id
+with newest as (
+    select
+        coalesce($account, arg_max(account_id, events)) as account_id,
+        max(last_seen) as last_seen
     from accounts
 )
 
 select
-    prints.entity_id as account_id,
+    (select account_id from newest) as account_id,
     prints.window_start as hour,
     prints.events as requests,
     prints.errors,
@@ -21,9 +23,10 @@ select
     round(prints.in_flight, 2) as in_flight,
     round(prints.distinct_ips) as addresses,
     round(prints.distinct_prompts) as prompts
-from fingerprints_1h as prints
-inner join chosen on prints.entity_id = chosen.account_id
-where
-    prints.kind = 'account'
-    and prints.window_start >= (select max(last_seen) from accounts) - to_hours($hours::integer)
+from
+    one_account_hours(
+        (select account_id from newest),
+        (select last_seen from newest) - to_hours($hours::integer - 1),
+        (select last_seen from newest) + interval 1 hour
+    ) as prints
 order by prints.window_start;

@@ -16,11 +16,12 @@ shared as (
         source_id as account_id,
         target_kind as kind,
         target_id as id
-    from links
-    where
-        source_kind = 'account'
-        and target_kind not in ('model', 'asn')
-        and hour >= (select max(last_seen) from accounts) - to_hours($hours::integer)
+    from
+        link_rows(
+            (select max(last_seen) from accounts) - to_hours($hours::integer - 1),
+            (select max(last_seen) from accounts) + interval 1 hour
+        )
+    where target_kind not in ('model', 'asn')
     union all
     select
         account_id,

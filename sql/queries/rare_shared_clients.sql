@@ -10,11 +10,12 @@ used as (
         sum(events) as requests,
         min(first_seen) as first_seen,
         max(last_seen) as last_seen
-    from links
-    where
-        source_kind = 'account'
-        and target_kind = 'client'
-        and hour >= (select max(last_seen) from accounts) - to_hours($hours::integer)
+    from
+        link_rows(
+            (select max(last_seen) from accounts) - to_hours($hours::integer - 1),
+            (select max(last_seen) from accounts) + interval 1 hour
+        )
+    where target_kind = 'client'
     group by source_id, target_id
 ),
 

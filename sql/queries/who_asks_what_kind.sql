@@ -4,13 +4,14 @@
 -- $rows = 50
 with entries as (
     select
-        prints.entity_id as account_id,
+        prints.account_id,
         unnest(request_kinds(flatten(list(prints.tally)))) as entry
-    from fingerprints_1h as prints
-    where
-        prints.kind = 'account'
-        and prints.window_start >= (select max(seen.last_seen) from accounts as seen) - to_hours($hours::integer)
-    group by prints.entity_id
+    from
+        account_rows(
+            (select max(seen.last_seen) from accounts as seen) - to_hours($hours::integer - 1),
+            (select max(seen.last_seen) from accounts as seen) + interval 1 hour
+        ) as prints
+    group by prints.account_id
 ),
 
 counted as (

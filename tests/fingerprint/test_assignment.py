@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import cast
 
 import polars as pl
@@ -37,6 +38,7 @@ class Told:
         self.opening.set()
         self.committing = asyncio.Event()
         self.committing.set()
+        self.position: int | None = None
         self.asked = 0  # commits begun, whether they have ended or not
 
     async def send_delta(self, delta: Delta, *, ours: Callable[[], bool]) -> bool:
@@ -51,7 +53,7 @@ class Told:
 
     async def committed_position(self, _partition: TopicPartition) -> tuple[int | None, int]:
         await self.opening.wait()
-        return None, 0
+        return self.position, 0
 
     async def commit_exactly(
         self, generation: int, offsets: Mapping[TopicPartition, int], ours: Callable[[], bool]
@@ -253,6 +255,52 @@ def test_after_a_failure_in_the_middle_of_a_batch_nothing_is_emitted(monkeypatch
     told = asyncio.run(run())
     assert told.deltas == []
     assert told.commits == []
+
+
+def test_a_partition_that_is_given_back_is_known_without_being_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed: list[tuple[int, int]] = []
+
+    @asynccontextmanager
+    async def no_reader(_options: object) -> AsyncIterator[None]:
+        yield None
+
+    async def warm(_reader: None, _partition: object, _state: object, _settings: object, **span: int) -> int:
+        warmed.append((span["earliest"], span["end"]))
+        return 0
+
+    monkeypatch.setattr("pipeline.fingerprint.assignment.side_reader", no_reader)
+    monkeypatch.setattr("pipeline.fingerprint.assignment.warm_up", warm)
+
+    async def run() -> Told:
+        told = Told()
+        assignment = assigned(told)
+        tasks = begin(assignment, 0)
+        await assignment.put(0, 0, GENERATION, batch(0))
+        await settled(assignment)
+        await assignment.put(0, 1, GENERATION, batch(1))  # taken in, not emitted: it comes again
+        while not assignment._slots[0].waiting.empty():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        for position, given in ((1, (0,)), (3, (0,)), (3, ()), (3, (0,))):
+            told.position = position
+            assignment.revoke([0])
+            tasks += begin(assignment, *given)
+            if given and position == 1:
+                for offset, number in enumerate((1, 0), start=1):
+                    await assignment.put(0, offset, GENERATION, batch(number))
+            while given and assignment._slots[0].state is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            await settled(assignment)
+        assignment.revoke([0])
+        await asyncio.gather(*tasks)
+        assignment.close()
+        return told
+
+    told = asyncio.run(run())
+    assert [(one.events, one.duplicates) for one in told.deltas if one.to_offset > one.from_offset] == [
+        (10, 0),
+        (10, 10),
+    ]
+    assert warmed == [(0, 3)]  # only once others had it meanwhile
 
 
 async def _put(assignment: Assignment, offsets: range) -> None:

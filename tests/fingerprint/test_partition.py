@@ -153,3 +153,19 @@ def test_after_a_restart_duplicates_and_the_watermark_are_as_before() -> None:
     assert (second.events, second.duplicates, second.late) == (2, 1, 1)
     expected: datetime = START + timedelta(seconds=120)
     assert first.watermark == second.watermark == expected
+
+
+def test_what_is_remembered_goes_up_to_the_last_emission() -> None:
+    before = state()
+    before.add(0, at(1, 100))
+    before.emit(generation=1, committed=0)
+    before.add(1, at(2))  # not emitted: whoever goes on reads it again
+    assert before.memory.offset == 1
+    after = PartitionState(3, 1, SETTINGS, ManualClock(), before.memory)
+    after.add(1, at(2, 1))
+    told = after.emit(generation=2, committed=1)
+    assert told is not None
+    assert (told.from_offset, told.events, told.duplicates) == (1, 1, 1)
+    assert told.watermark == START + timedelta(seconds=90)
+    assert after.memory.offset == 2
+    assert before.memory.offset == 1
