@@ -121,7 +121,7 @@ class WorkerSettings(Section):
     """Event batches to deltas."""
 
     group: str = "stillwatch-worker"
-    emit_every_s: Seconds = 1.0
+    emit_every_s: Seconds = 0.7
     emit_events: Positive = Field(100_000, description="pending events a partition that force an emission")
     lateness_s: float = Field(10.0, ge=0, description="how far the watermark stays behind the newest event")
     idle_after_s: Seconds = Field(5.0, description="a partition quiet for so long leaves the watermark's minimum")

@@ -38,6 +38,7 @@ from pipeline.store.upkeep import Upkeep
 HEALTH_EVERY_S = 1.0
 # Deltas are ten to thirty times as large in memory: what comes of all partitions at once is one transaction.
 PARTITION_FETCH_BYTES = 2_097_152
+GATHER_MS = 25
 RETRY_AFTER_S = 2.0  # a full disk is looked at again so often
 
 _log = logs.get("serve")
@@ -203,8 +204,15 @@ class _Loop:
 
     def _read(self) -> Intake:
         wait_ms = round(self.settings.serve.apply_every_s * 1000)
-        polled = self.consumer.poll(timeout_ms=wait_ms, max_records=self.settings.serve.batch_deltas)
-        intake = self._reader.read(record for records in polled.values() for record in records)
+        most = self.settings.serve.batch_deltas
+        polled = self.consumer.poll(timeout_ms=wait_ms, max_records=most)
+        found = [record for records in polled.values() for record in records]
+        if 0 < len(found) < most:
+            # A worker emits its partitions at once, and the first to arrive ends the wait: the others come in the same
+            # transaction, which costs more than what is in it.
+            polled = self.consumer.poll(timeout_ms=GATHER_MS, max_records=most - len(found))
+            found += [record for records in polled.values() for record in records]
+        intake = self._reader.read(found)
         for error in intake.corrupt:
             self.metrics.count("serve_corrupt_messages")
             _log.error("corrupt_message", topic=error.topic, partition=error.partition, offset=error.offset)
