@@ -14,11 +14,15 @@ from pathlib import Path
 from benchmarks.results import record
 from benchmarks.stages import Measured, run, serve_answers
 from benchmarks.visible import Visible, Who, all_are_active, few_are_busy, measure_visible
+from pipeline.config import StoreSettings, WorkerSettings
 from tests.chaos.harness import Pipeline
 from tests.kafka.server import KafkaServer
 
 # What the harness of the tests sets to shorter times, as users have it.
-DEFAULTS = {"STILLWATCH_WORKER__EMIT_EVERY_S": "1.0", "STILLWATCH_STORE__FOLD_EVERY_S": "10"}
+DEFAULTS = {
+    "STILLWATCH_WORKER__EMIT_EVERY_S": str(WorkerSettings().emit_every_s),
+    "STILLWATCH_STORE__FOLD_EVERY_S": str(StoreSettings().fold_every_s),
+}
 
 
 def main() -> None:
