@@ -15,6 +15,7 @@ import msgspec
 
 from pipeline import __version__
 from pipeline.clock import Clock, SystemClock
+from pipeline.config import Lake
 from pipeline.errors import InputNotFoundError, StoreError
 from pipeline.store.connection import check_magic, explained
 from pipeline.store.migrate import check_version, migrate, migrations, stored_version, write_views
@@ -54,15 +55,21 @@ def backup(store: Store, target: Path) -> Manifest:
     Raises:
         StoreError: the target is there already, the store is in memory, or the disk is full; nothing is left behind.
     """
-    if store.path is None:
+    path = store.place
+    if isinstance(path, Lake):
+        raise StoreError(
+            f"{path}: a DuckLake is not one file to copy",
+            next_step="copy its catalogue (pg_dump; of SQLite its file), then its data directory: docs/ducklake.md",
+        )
+    if path is None:
         raise StoreError("a store in memory has no file to copy", next_step="name a file by --store")
     partial = _begin(target)
     try:
         if not store.read_only:
             store.checkpoint()
         partial.mkdir(parents=True)
-        sums = {FILE: _run(_COPY, store.path, partial / FILE)}
-        log = store.path.with_name(store.path.name + ".wal")
+        sums = {FILE: _run(_COPY, path, partial / FILE)}
+        log = path.with_name(path.name + ".wal")
         if log.exists():  # what a long reader kept from going into the file
             sums[FILE + ".wal"] = _run(_COPY, log, partial / f"{FILE}.wal")
         manifest = Manifest(__version__, stored_version(store.connection), store.clock.now(), sums)
