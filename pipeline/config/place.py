@@ -41,7 +41,9 @@ def place_of(named: object) -> Place:
     if isinstance(named, Lake):
         return named
     if not isinstance(named, str | Path):
-        raise ValueError("not a path and not ducklake:postgres:… or ducklake:sqlite:FILE")
+        raise ValueError(  # noqa: TRY004 - what pydantic takes for a wrong value
+            "not a path and not ducklake:postgres:… or ducklake:sqlite:FILE"
+        )
     text = str(named)
     if not text.startswith(LAKE):
         return Path(text)

@@ -48,7 +48,7 @@ class RuleAsker(Asker, Protocol):
 
 @contextmanager
 def asker(path: Place, settings: StoreSettings) -> Iterator[RuleAsker]:
-    """Whom to ask about the store at ``path``. A DuckLake is read here even while a serve writes it, and spares it that.
+    """Whom to ask about the store at ``path``. A DuckLake is read here, also while serve writes it.
 
     Raises:
         InputNotFoundError: neither a serving process nor a file.

@@ -145,7 +145,7 @@ _MEANINGS: Final[tuple[tuple[str, type[StoreError], str, str], ...]] = (
     ),
     (
         # Of a DuckLake's Postgres: libpq's own words.
-        r"connect to Postgres|connection to server|server closed the connection|terminating connection|database system is",
+        r"connect to Postgres|connection to server|server closed the conn|terminating conn|database system is",
         StoreError,
         "its Postgres cannot be used",
         "look at the server and at store.path; nothing was lost, Kafka has it",

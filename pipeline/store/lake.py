@@ -146,7 +146,7 @@ class DuckLake:
         return isinstance(error, OF_THE_STORE) or bool(_OF_THE_LAKE.search(str(error)))
 
     def tidy(self, connection: duckdb.DuckDBPyConnection) -> bool:
-        """A table at a time: rows out of the catalogue into a file, small files into larger ones. Then old states go."""
+        """A table at a time: rows out of the catalogue into a file, small files into larger. Then old states go."""
         if not self._to_tidy:
             self._to_tidy = [
                 row[0]
@@ -181,8 +181,8 @@ class DuckLake:
     def size_bytes(self, connection: duckdb.DuckDBPyConnection) -> int:
         """The data files of the present state, and an SQLite catalogue."""
         row = connection.execute(
-            "select coalesce(sum(file_size_bytes + delete_file_size_bytes), 0)::bigint "
-            f"from ducklake_table_info('{NAME}')"  # noqa: S608 - a literal
+            "select coalesce(sum(file_size_bytes + delete_file_size_bytes), 0)::bigint from ducklake_table_info($name)",
+            {"name": NAME},
         ).fetchone()
         size = int(row[0]) if row else 0
         return size + (Path(self._lake.catalog).stat().st_size if self._lake.kind == "sqlite" else 0)

@@ -76,14 +76,13 @@ class _SessionLock:
     def __init__(self, lake: Lake, password: SecretStr | None) -> None:
         import psycopg  # noqa: PLC0415 - needed for Postgres only
 
-        secret = {} if password is None else {"password": password.get_secret_value()}
         try:
             self._session: psycopg.Connection[Any] = psycopg.connect(
                 lake.catalog,
                 autocommit=True,
                 connect_timeout=10,
                 application_name=f"stillwatch writer, process {os.getpid()}",
-                **secret,
+                password=None if password is None else password.get_secret_value(),
             )
         except psycopg.Error as error:
             raise StoreError(
