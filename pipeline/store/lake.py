@@ -25,9 +25,10 @@ from pipeline.store.database import OF_THE_STORE
 from pipeline.store.writer_lock import WriterLock, lock_for
 
 NAME: Final = "lake"  # of the catalogue in a connection
-# Rows of a statement that are kept in the catalogue until they are flushed, instead of in a Parquet file of their own:
-# with a limit of 2,000 folding took ten times as long (docs/decisions/0023-ducklake.md).
-INLINED_ROWS: Final = 100
+# Up to so many rows of a statement stay in the catalogue until they are flushed, instead of in a Parquet file of their
+# own: with a limit of 2,000 folding took ten times as long. None in SQLite: a reader's transaction there misses what is
+# flushed meanwhile (docs/decisions/0023-ducklake.md).
+INLINED_ROWS: Final = {"postgres": 100, "sqlite": 0}
 # A reader's files stay for so long after they were replaced: longer than a question may take.
 KEPT_FOR: Final = "10 minutes"
 ORPHANS_KEPT_FOR: Final = "1 day"  # files of a writer that was killed before its commit
@@ -90,7 +91,7 @@ class DuckLake:
             # What DuckDB shows of a secret is redacted; in the catalogue's name it would stand in every error.
             password = _quoted(settings.catalog_password.get_secret_value())
             connection.execute(f"create secret (type postgres, password '{password}')")
-        options = [f"data_inlining_row_limit {INLINED_ROWS}"]
+        options = [f"data_inlining_row_limit {INLINED_ROWS[lake.kind]}"]
         if settings.data_path is not None:
             options.append(f"data_path '{_quoted(settings.data_path.resolve())}/'")
         if read_only:

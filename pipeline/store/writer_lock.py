@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
@@ -24,6 +25,9 @@ where pg_locks.locktype = 'advisory'
     and pg_locks.database = (select oid from pg_database where datname = current_database())
     and (pg_locks.classid::bigint << 32 | pg_locks.objid::bigint) = %s
 """
+# Postgres notices in a moment, not at once, that the process of a session is gone.
+TRIES: Final = 20
+TRY_EVERY_S: Final = 0.1
 _NEXT_STEP: Final = "one serve writes a lake: stop that one first; readers need no leave (stillwatch sql)"
 
 
@@ -89,11 +93,13 @@ class _SessionLock:
                 f"{lake}: its Postgres cannot be used ({str(error).splitlines()[0]})",
                 next_step="look at the server, at store.path and at store.catalog_password",
             ) from None
-        held = self._session.execute("select pg_try_advisory_lock(%s)", [_KEY]).fetchone()
-        if held != (True,):
-            holder = self._session.execute(_HOLDER, [_KEY]).fetchone() or ("another session", "an unknown machine")
-            self._session.close()
-            raise StoreLockedError(f"{lake}: written by {holder[0]}, from {holder[1]}", next_step=_NEXT_STEP)
+        for _ in range(TRIES):
+            if self._session.execute("select pg_try_advisory_lock(%s)", [_KEY]).fetchone() == (True,):
+                return
+            time.sleep(TRY_EVERY_S)
+        holder = self._session.execute(_HOLDER, [_KEY]).fetchone() or ("another session", "an unknown machine")
+        self._session.close()
+        raise StoreLockedError(f"{lake}: written by {holder[0]}, from {holder[1]}", next_step=_NEXT_STEP)
 
     def release(self) -> None:
         from psycopg import Error  # noqa: PLC0415

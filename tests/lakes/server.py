@@ -40,7 +40,7 @@ class PostgresServer:
         self.directory = Path(tempfile.mkdtemp(prefix="stillwatch-postgres-"))
         if self._user is not None:
             os.chown(self.directory, pwd.getpwnam(self._user).pw_uid, -1)
-        self._options = [] if durable else ["-c", "fsync=off", "-c", "synchronous_commit=off"]
+        self._options = [] if durable else ["-c", "fsync=off"]
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
