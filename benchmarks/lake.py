@@ -1,6 +1,6 @@
 """A DuckDB file beside a DuckLake over SQLite and over Postgres: the same steps, questions and rules in one run.
 
-    python -m benchmarks.lake [--record]
+    python -m benchmarks.lake [--steps N] [--inlined ROWS] [--record]
 
 Each step is one transaction with a second of four partitions and their offsets, handed to the three stores in turn, so
 that other load on the machine meets all of them. Postgres is started for the run and waits for the disk, as it does
@@ -26,7 +26,7 @@ from pipeline.cli.saved import saved_queries
 from pipeline.clock import SystemClock
 from pipeline.config import Lake, Place, RuleSettings, StoreSettings
 from pipeline.rules.load import load_rules
-from pipeline.store import Store, apply_deltas, set_offsets
+from pipeline.store import Store, apply_deltas, lake, set_offsets
 from pipeline.store.fold import Folder
 from pipeline.store.query import run_query, run_rule
 from tests.lakes.server import PostgresServer
@@ -171,7 +171,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", action="store_true", help="keep what was measured")
     parser.add_argument("--steps", type=int, default=STEPS, help="transactions applied")
+    parser.add_argument("--inlined", type=int, help="rows of a statement that stay in the catalogue, of both lakes")
     asked = parser.parse_args()
+    if asked.inlined is not None:
+        lake.INLINED_ROWS.update(dict.fromkeys(lake.INLINED_ROWS, asked.inlined))
     found = measure(EVENTS_PER_S, asked.steps)
     times = ratios(found)
     if asked.record:

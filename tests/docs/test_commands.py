@@ -22,7 +22,7 @@ TARGETS = set(re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(enco
 NOT_RUN = {"demo", "up", "ingest", "worker", "serve", "produce", "doctor", "status"}
 NEEDS_A_RECEIVER = ("webhooks", "test")  # on the internet: tests/delivery/test_commands.py has one
 # These pages tell one story from an empty directory on; commands of the others are parsed only.
-STORIES = ("README.md", "docs/rules.md", "docs/delivery.md")
+STORIES = ("README.md", "docs/rules.md", "docs/delivery.md", "docs/ducklake.md")
 ACCOUNTS = "account_id,created_at,plan\nacct_17,2026-01-30T08:00:00Z,free\n"
 
 
