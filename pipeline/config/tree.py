@@ -140,7 +140,8 @@ class StoreSettings(Section):
         description="a DuckDB file; or a DuckLake: `ducklake:postgres:dbname=NAME host=HOST …`, `ducklake:sqlite:FILE`",
     )
     data_path: Path | None = Field(
-        None, description="directory of a DuckLake's data files; unset: where it was made, or beside an SQLite catalog"
+        None,
+        description="directory of a DuckLake's data files; unset: where it was made, of a new SQLite catalog FILE.data",
     )
     catalog_password: SecretStr | None = Field(
         None, description="of a DuckLake's Postgres; unset: what libpq finds (PGPASSWORD, ~/.pgpass)"

@@ -157,6 +157,12 @@ _MEANINGS: Final[tuple[tuple[str, type[StoreError], str, str], ...]] = (
         "make one: stillwatch serve, or stillwatch analyze --store ducklake:…",
     ),
     (
+        r"data_path is not set",
+        StoreError,
+        "where its data files go is not known",
+        "set store.data_path to a directory that all readers see",
+    ),
+    (
         r"DATA_PATH parameter .* does not match",
         StoreError,
         "its data files are elsewhere",

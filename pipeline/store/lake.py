@@ -92,11 +92,13 @@ class DuckLake:
             password = _quoted(settings.catalog_password.get_secret_value())
             connection.execute(f"create secret (type postgres, password '{password}')")
         options = [f"data_inlining_row_limit {INLINED_ROWS[lake.kind]}"]
-        if settings.data_path is not None:
-            options.append(f"data_path '{_quoted(settings.data_path.resolve())}/'")
+        wanted = None if settings.data_path is None else settings.data_path.resolve()
+        made = wanted or (None if read_only else _beside_a_new(lake))
+        if made is not None:
+            options.append(f"data_path '{_quoted(made)}/'")
         if read_only:
             options.append("read_only")
-            if settings.data_path is not None:
+            if wanted is not None:
                 options.append("override_data_path true")  # the same directory may have another path on this machine
         if lake.kind == "sqlite":
             # A reader would keep the writer out, and the other way round, with any other journal.
@@ -108,8 +110,7 @@ class DuckLake:
         [path] = connection.execute(
             f"select value from ducklake_options('{NAME}') where option_name = 'data_path'"  # noqa: S608 - a literal
         ).fetchone() or ("",)
-        data = settings.data_path.resolve() if settings.data_path is not None else path
-        connection.execute("set global allowed_directories = $directories", {"directories": [f"{data}/"]})
+        connection.execute("set global allowed_directories = $directories", {"directories": [f"{wanted or path}/"]})
 
     def claim(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Leave this writer's mark."""
@@ -218,6 +219,14 @@ def _check_directory(catalog: Path, *, read_only: bool) -> None:
         raise StoreError(f"{catalog}: no DuckLake here", next_step="make one: stillwatch serve, or stillwatch analyze")
     if not catalog.absolute().parent.is_dir():
         raise StoreError(f"{catalog.parent}: no such directory", next_step=f"mkdir -p {catalog.parent}")
+
+
+def _beside_a_new(lake: Lake) -> Path | None:
+    """Where the data of an SQLite lake go that is not there yet, unless somebody says otherwise."""
+    catalog = Path(lake.catalog).resolve()
+    if lake.kind != "sqlite" or (catalog.is_file() and catalog.stat().st_size):
+        return None
+    return catalog.with_name(f"{catalog.name}.data")
 
 
 def _quoted(text: object) -> str:

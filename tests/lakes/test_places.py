@@ -82,6 +82,13 @@ def test_what_is_not_there_is_told(lakes: Lakes) -> None:
     nothing = lakes.empty("nothing_here")
     with pytest.raises(StoreError, match="no DuckLake"):
         opened(nothing, read_only=True)
+    if lakes.kind == "postgres":
+        with pytest.raises(StoreError, match="where its data files go"):
+            opened(nothing)
+    else:
+        opened(nothing).close()
+        opened(nothing, read_only=True).close()
+        assert (lakes.directory / "nothing_here.sqlite.data").is_dir()
     place, settings = lakes.fresh(SETTINGS, ManualClock(START))
     elsewhere = settings.model_copy(update={"data_path": lakes.directory / "elsewhere"})
     with pytest.raises(StoreError, match="data files are elsewhere"):
