@@ -8,7 +8,7 @@ import pytest
 
 from tests.lakes.made import Lakes, in_place_of_memory
 from tests.serve import test_step
-from tests.store import test_apply, test_fold, test_inputs, test_sql
+from tests.store import test_apply, test_fold, test_inputs
 
 pytestmark = pytest.mark.xdist_group("lakes")
 
@@ -18,7 +18,6 @@ CORE: tuple[Callable[[], None], ...] = (
     test_apply.test_a_transaction_that_fails_leaves_nothing,
     test_fold.test_folding_changes_nothing_that_is_seen,
     test_inputs.test_a_new_epoch_makes_everything_final,
-    test_sql.test_an_empty_store_answers_them_too,
     test_step.test_a_hole_is_counted_and_the_rest_is_applied,
 )
 
