@@ -34,6 +34,13 @@ test: $(STAMP) ## every check: format, lint, types, SQL lint, all tests
 unit: $(STAMP) ## the tests that start no broker
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not (broker or kafka or chaos or docs)"
 
+# What a store in memory is by itself is left out; so is what opens a file by its path.
+.PHONY: test-ducklake
+test-ducklake: $(STAMP) ## the tests of stores, detection, alerts, rules and serve again, over DuckLakes in SQLite and in Postgres: an hour
+	for kind in sqlite postgres; do TEST_STORE=$$kind $(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 1800 \
+	  -m "not (broker or kafka or chaos or docs)" --deselect tests/store/test_backup.py::test_nothing_is_overwritten \
+	  tests/store tests/serve tests/alerts tests/corpora tests/releases tests/detect/test_detector.py tests/rules/test_check.py || exit 1; done
+
 .PHONY: chaos
 chaos: $(STAMP) ## SIGKILL at random, KILLS times (50), over Apache Kafka; SEED repeats a run
 	scripts/fetch-kafka.sh

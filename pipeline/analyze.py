@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.clock import Clock
-from pipeline.config import Settings
+from pipeline.config import Place, Settings, beside
 from pipeline.errors import UsageError
 from pipeline.events.decode import Decoder
 from pipeline.events.schema import DEAD_LETTERS, RAW
@@ -51,7 +51,7 @@ class AnalyzeResult:
 @interruptible()
 def analyze(
     paths: Sequence[Path],
-    store_path: Path,
+    store_path: Place,
     settings: Settings,
     *,
     clock: Clock,
@@ -67,7 +67,7 @@ def analyze(
 
     Args:
         paths: what ``read_files`` reads.
-        store_path: the DuckDB file; made where missing.
+        store_path: the DuckDB file, or the DuckLake; made where missing.
         settings: of decoding, panes, rules and the store.
         clock: wall time judges the age of events.
         metrics: counts what the services would.
@@ -81,7 +81,7 @@ def analyze(
         UsageError: the store belongs to a running pipeline: its offsets are a broker's.
     """
     total = input_size(paths)
-    store_path.parent.mkdir(parents=True, exist_ok=True)
+    beside(store_path).parent.mkdir(parents=True, exist_ok=True)
     with Store.open(store_path, settings.store, clock=clock) as store:
         for topic in (settings.topics.fingerprints, settings.topics.dead_letter):
             if next_offsets(store.connection, topic):

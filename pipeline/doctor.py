@@ -6,13 +6,12 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import SecretStr
 
 from pipeline.clock import Clock
-from pipeline.config import Settings
+from pipeline.config import Place, Settings, beside, is_there
 from pipeline.delivery.destination import DestinationError, Reach, check_url, permitted
 from pipeline.delivery.endpoints import SIGNED, endpoints_file, read_endpoints
 from pipeline.delivery.post import system_addresses
@@ -43,7 +42,7 @@ def broken_settings(error: ConfigError) -> Finding:
     return Finding("settings", "fail", error.message, error.next_step)
 
 
-def examine(settings: Settings, store: Path, *, clock: Clock) -> list[Finding]:
+def examine(settings: Settings, store: Place, *, clock: Clock) -> list[Finding]:
     """All checks, in order; takes some seconds where a broker does not answer. Changes nothing."""
     checks: list[Callable[[], Iterator[Finding]]] = [
         _packages,
@@ -156,14 +155,14 @@ def _topics(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _disk(store: Path) -> Iterator[Finding]:
-    place = next(parent for parent in store.absolute().parents if parent.is_dir())
+def _disk(store: Place) -> Iterator[Finding]:
+    place = next(parent for parent in beside(store).absolute().parents if parent.is_dir())
     free = shutil.disk_usage(place).free
     state: Literal["ok", "warn"] = "ok" if free >= LEAST_DISK_BYTES else "warn"
     yield Finding("disk", state, f"{free / 1e9:.1f} GB free at the store", "" if state == "ok" else "make room")
 
 
-def _serve(store: Path, clock: Clock) -> Iterator[Finding]:
+def _serve(store: Place, clock: Clock) -> Iterator[Finding]:
     try:
         client = ServeClient.find(store)
         if client is None:
@@ -185,9 +184,9 @@ def _serve(store: Path, clock: Clock) -> Iterator[Finding]:
     yield from judge(health, clock)
 
 
-def _store(settings: Settings, store: Path, clock: Clock) -> Iterator[Finding]:
+def _store(settings: Settings, store: Place, clock: Clock) -> Iterator[Finding]:
     """Whether the file can be used, where no process serves it that would know."""
-    if not store.exists():
+    if not is_there(store):
         return
     try:
         client = ServeClient.find(store)
@@ -227,7 +226,7 @@ def judge(health: Health, clock: Clock) -> Iterator[Finding]:
         )
 
 
-def _secrets(settings: Settings, store: Path) -> Iterator[Finding]:
+def _secrets(settings: Settings, store: Place) -> Iterator[Finding]:
     for file in (
         settings.privacy.key_file,
         settings.webhook.secret_file,

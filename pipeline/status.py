@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.clock import Clock
+from pipeline.config import Place
 from pipeline.errors import BrokerUnavailableError
 from pipeline.serve.client import ServeClient
 from pipeline.serve.view import Health
@@ -27,7 +27,7 @@ class NotServedError(BrokerUnavailableError):
     """No serving process for this store."""
 
 
-def take_status(store: Path, *, clock: Clock, sample_s: float) -> Status:
+def take_status(store: Place, *, clock: Clock, sample_s: float) -> Status:
     """Ask the process that serves ``store``, twice; blocks for ``sample_s``.
 
     Raises:

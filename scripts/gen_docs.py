@@ -22,7 +22,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from pipeline.config import Settings
+from pipeline.config import Lake, Settings
 from pipeline.delivery.bodies import MAX_GROUPED
 from pipeline.delivery.endpoints import Endpoint
 from pipeline.delivery.post import KEPT_BYTES, MAX_ANSWER_BYTES
@@ -41,7 +41,15 @@ BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 REQUIREMENTS = DOCS.parent / "requirements/dev.txt"
 PIN = re.compile(r"^([\w.-]+)(?:\[[^]]*\])?==([^ ;\\]+)", re.MULTILINE)
 DEPENDENCY = re.compile(r"^\| `([\w.-]+)` \| [^|]*\| [^|]*\| (.*)$", re.MULTILINE)
-PLAIN = {str: "text", int: "whole number", float: "number", bool: "true, false", Path: "path", SecretStr: "secret"}
+PLAIN = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true, false",
+    Path: "path",
+    Lake: "DuckLake",
+    SecretStr: "secret",
+}
 
 
 def cells(*values: str) -> str:

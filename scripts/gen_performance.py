@@ -129,12 +129,43 @@ def bad_days_table() -> Iterator[str]:
         )
 
 
+LAKE: Final = {
+    "step_ms": "a step of four partitions, median (ms)",
+    "fold_ms": "folding all of it (ms)",
+    "upkeep_ms": "one round of upkeep (ms)",
+    "longest_pause_ms": "longest piece of either (ms)",
+    "questions_ms": "every saved question, once (ms)",
+    "rules_ms": "every rule over an hour, once (ms)",
+    "size_mb": "on disk (MB)",
+}
+
+
+def lake_table() -> Iterator[str]:
+    """A DuckDB file beside DuckLakes, from one run."""
+    found = _read("lake")
+    measured, ratios = found["measured"], found["ratios"]
+    yield (
+        f"\n{found['steps']} steps of {found['events_a_step']:,} events, by `python -m benchmarks.lake`, "
+        f"{found['day']}, on {found['machine']['cores']} shared cores; in brackets, of the file in the same run:\n"
+    )
+    yield "| | " + " | ".join(measured) + " |"
+    yield "|---|" + "---|" * len(measured)
+    for what, meaning in LAKE.items():
+        cells = [
+            f"{one[what]:,.0f}" + (f" ({ratios[name][what]:.1f})" if name in ratios else "")
+            for name, one in measured.items()
+        ]
+        yield f"| {meaning} | " + " | ".join(cells) + " |"
+    yield ""
+
+
 PARTS: Final = {
     "peers": peers_table,
     "goals": goals_table,
     "stages": stages_table,
     "steady": steady_table,
     "bad_days": bad_days_table,
+    "lake": lake_table,
 }
 
 

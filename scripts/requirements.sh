@@ -14,7 +14,7 @@ compile() {
     --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" "$@"
 }
 upgrade=("$@")
-extras=(--extra broker --extra sigma --extra uvloop)
+extras=(--extra broker --extra ducklake --extra sigma --extra uvloop)
 compile ${upgrade[@]+"${upgrade[@]}"} pyproject.toml "${extras[@]}" requirements/dev.in requirements/build.in --output-file requirements/dev.txt
 # What an installation runs on: the same versions as were tested.
 compile ${upgrade[@]+"${upgrade[@]}"} pyproject.toml --extra uvloop --constraint requirements/dev.txt --output-file requirements/run.txt

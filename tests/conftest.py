@@ -22,6 +22,7 @@ if "PYTEST_XDIST_WORKER" in os.environ and "POLARS_MAX_THREADS" not in os.enviro
 
 from pipeline.broker import EmbeddedBroker
 from tests.kafka.server import KafkaServer, fetch, missing
+from tests.lakes.made import Lakes, in_place_of_memory, need
 
 # Time is not asserted: an example that took long beside other tests failed as one that is slow.
 hypothesis.settings.register_profile("no deadline", parent=hypothesis.settings(), deadline=None)
@@ -82,6 +83,22 @@ def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServ
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def store_of_all_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """With TEST_STORE=sqlite or postgres, a store in memory is a fresh DuckLake: `make test-ducklake`."""
+    kind = os.environ.get("TEST_STORE", "")
+    if not kind:
+        yield
+        return
+    need(kind)
+    lakes = Lakes(kind, tmp_path_factory.mktemp("lakes"))
+    try:
+        with in_place_of_memory(lakes):
+            yield
+    finally:
+        lakes.close()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from pipeline.bench.steady import LIMIT_S, LOOK, BenchError, Share, Steady, fini
 from pipeline.broker import ensure_topics, kafka_options
 from pipeline.broker.probe import admin_client
 from pipeline.broker.topics import names
-from pipeline.config import KafkaSettings, Settings, StoreSettings
+from pipeline.config import KafkaSettings, Place, Settings, StoreSettings, beside
 from pipeline.config.tree import IngestSettings, TopicSettings, WorkerSettings
 from pipeline.ingest.produce import open_sender
 from pipeline.serve.client import ServeClient
@@ -95,7 +95,7 @@ def measure(settings: Settings, *, events: int, accounts: int, say: Callable[[st
             accounts=accounts,
             event_bytes=sent_bytes / events,
             account_minutes=int(minutes),
-            store_bytes=chosen.store.path.stat().st_size,
+            store_bytes=beside(chosen.store.path).stat().st_size,
             stages=stages,
         )
 
@@ -184,7 +184,7 @@ def _committed(settings: Settings, group: str, topic: str) -> Iterator[Share]:
         consumer.close()
 
 
-def _answers(store: Path, process: psutil.Process) -> ServeClient:
+def _answers(store: Place, process: psutil.Process) -> ServeClient:
     deadline = time.monotonic() + LIMIT_S
     while (client := ServeClient.find(store)) is None:
         if time.monotonic() > deadline or has_ended(process):

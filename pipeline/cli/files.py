@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.options import ConfigOption, JsonOption, need_file, settings
+from pipeline.cli.options import ConfigOption, JsonOption, named_store, need_file, settings
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,7 +93,15 @@ def analyze(  # noqa: PLR0917 - typer takes options by name
     )
     try:
         with progress("reading") as shown:
-            result = run(files, store, chosen, clock=SystemClock(), metrics=Metrics(), accounts=facts, progress=shown)
+            result = run(
+                files,
+                named_store(store),
+                chosen,
+                clock=SystemClock(),
+                metrics=Metrics(),
+                accounts=facts,
+                progress=shown,
+            )
     except KeyboardInterrupt:
         typer.echo(f"interrupted: {store} has a part of the input → delete it before the next try", err=True)
         raise

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.errors import InputNotFoundError
+from pipeline.errors import InputNotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from pipeline.config import Loaded, Settings
+    from pipeline.config import Loaded, Place, Settings
 
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", metavar="FILE", help="The store's file; else `store.path`.")
+    Path | None, typer.Option("--store", metavar="FILE", help="The store: its file, or ducklake:…; else `store.path`.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 ConfigOption = Annotated[
@@ -51,9 +51,42 @@ def settings(ctx: typer.Context, config: Path | None = None) -> Settings:
     return loaded(ctx, config).settings
 
 
-def store_path(store: Path | None, chosen: Settings) -> Path:
-    """The store a command is about."""
-    return store if store is not None else chosen.store.path
+def store_path(store: Path | None, chosen: Settings) -> Place:
+    """The store a command is about.
+
+    Raises:
+        UsageError: what ``--store`` names is no DuckLake that can be used.
+    """
+    return chosen.store.path if store is None else named_store(store)
+
+
+def named_store(named: Path) -> Place:
+    """The store that an option or an argument names: a file, or a DuckLake.
+
+    Raises:
+        UsageError: no DuckLake that can be used.
+    """
+    from pipeline.config import place_of  # noqa: PLC0415
+
+    try:
+        return place_of(named)
+    except ValueError as error:
+        raise UsageError(f"the store: {error}", next_step="docs/ducklake.md shows how it is named") from None
+
+
+def need_store(place: Place) -> Place:
+    """The place of a store that is there: opened for writing, one that is not would be made.
+
+    Raises:
+        InputNotFoundError: there is no file, or it may not be read.
+    """
+    from pipeline.config import Lake, is_there  # noqa: PLC0415
+
+    if not isinstance(place, Lake):
+        return need_file(place, next_step="name a store by --store")
+    if not is_there(place):
+        raise InputNotFoundError(f"{place}: no DuckLake there", next_step="name a store by --store")
+    return place
 
 
 def need_file(path: Path, *, next_step: str) -> Path:

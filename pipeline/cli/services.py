@@ -15,7 +15,7 @@ from pipeline.cli.options import ConfigOption, Options, ParentOption, settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.config import Settings
+    from pipeline.config import Place, Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -68,7 +68,7 @@ def up(
         Supervisor(children(config or options.config, ingests=ingests, workers=workers)).run(stop)
 
 
-def _tell_ready(store: Path, stop: threading.Event) -> None:
+def _tell_ready(store: Place, stop: threading.Event) -> None:
     """Say once that events are taken and questions answered: a script may wait for the line."""
     from pipeline.errors import StillwatchError  # noqa: PLC0415
     from pipeline.serve.client import ServeClient  # noqa: PLC0415
@@ -162,7 +162,7 @@ def broker(parent: ParentOption = None) -> None:
         stop.wait()
 
 
-def _must_be_free(store: Path) -> None:
+def _must_be_free(store: Place) -> None:
     """A second tree would join the groups of the first before its serve finds the store taken."""
     from pipeline.errors import StoreLockedError  # noqa: PLC0415
     from pipeline.serve.client import ServeClient  # noqa: PLC0415

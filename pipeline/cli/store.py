@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import ConfigOption, JsonOption, StoreOption, need_file, settings, store_path
+from pipeline.cli.options import ConfigOption, JsonOption, StoreOption, named_store, need_store, settings, store_path
 
 app = typer.Typer(no_args_is_help=True, help="The store's file.\n\nExample: stillwatch store verify")
 
@@ -37,7 +37,7 @@ def backup(
         with client:
             client.backup(target)
     else:
-        need_file(path, next_step="name a store by --store")  # opened for writing, it would be made
+        need_store(path)
         with Store.open(path, chosen.store, clock=SystemClock()) as opened:
             copy(opened, target)
     typer.echo(json.dumps({"backup": str(target)}) if as_json else f"backup written to {target}")
@@ -77,15 +77,17 @@ def verify(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check sums and invariants; exit code 74 when something is wrong. Not while serve has the file.
+    """Check sums and invariants; exit code 74 when something is wrong. A file, but no DuckLake, must not be in use.
 
     Example: stillwatch store verify /backup/stillwatch-monday
     """
     import msgspec  # noqa: PLC0415
 
+    from pipeline.config import Lake, StoreSettings  # noqa: PLC0415
     from pipeline.store.backup import verify as check  # noqa: PLC0415
 
-    done = check(path if path is not None else settings(ctx, config).store.path)
+    place = named_store(path) if path is not None else settings(ctx, config).store.path
+    done = check(place, settings(ctx, config).store if isinstance(place, Lake) else StoreSettings())
     typer.echo(msgspec.json.encode(done, enc_hook=str).decode() if as_json else str(done))
 
 
@@ -105,7 +107,7 @@ def migrate(
     from pipeline.store.migrate import stored_version  # noqa: PLC0415
 
     chosen = settings(ctx, config)
-    path = need_file(store_path(store, chosen), next_step="name a store by --store")  # else it would be made
+    path = need_store(store_path(store, chosen))
     with Store.open(path, chosen.store, clock=SystemClock()) as opened:
         version = stored_version(opened.connection)
     told = {"store": str(path), "version": version}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pipeline.cli.options import ConfigOption, JsonOption, Options, StoreOption, need_file, settings, store_path
+from pipeline.cli.options import ConfigOption, JsonOption, Options, StoreOption, need_store, settings, store_path
 from pipeline.cli.webhooks import NameArgument, app, file_of, print_json, read_secret, unknown
 
 if TYPE_CHECKING:
@@ -239,7 +239,9 @@ def _counts(chosen: Settings, store: Path | None) -> dict[str, dict[str, Any]]:
     from pipeline.serve.ask import asker  # noqa: PLC0415
 
     path = store_path(store, chosen)
-    if not path.is_file():
+    from pipeline.config import is_there  # noqa: PLC0415
+
+    if not is_there(path):
         return {}
     with asker(path, chosen.store) as source:
         answer = source.query(_COUNTS, max_rows=None, timeout_s=chosen.store.query_timeout_s)
@@ -250,7 +252,7 @@ def _answer(chosen: Settings, store: Path | None, sql: str, parameters: dict[str
     from pipeline.cli.render import Format, render  # noqa: PLC0415
     from pipeline.serve.ask import asker  # noqa: PLC0415
 
-    need_file(store_path(store, chosen), next_step="name a store by --store")
+    need_store(store_path(store, chosen))
     with asker(store_path(store, chosen), chosen.store) as source:
         answer = source.query(sql, parameters, max_rows=None, timeout_s=chosen.store.query_timeout_s)
     if not as_json and not answer.table.num_rows:

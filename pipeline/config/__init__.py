@@ -4,6 +4,7 @@ A setting ``section.name`` is ``[section] name = …`` in TOML and ``STILLWATCH_
 Secrets (``SecretStr``) come from the environment or from a file named by ``…_file``, never from TOML.
 """
 
+from pipeline.config.place import Lake, Place, beside, is_there, place_of
 from pipeline.config.sources import (
     CONFIG_FILE,
     ENV_ALIASES,
@@ -41,10 +42,12 @@ __all__ = [
     "EventSettings",
     "IngestSettings",
     "KafkaSettings",
+    "Lake",
     "Loaded",
     "LogSettings",
     "MetricsSettings",
     "OtelSettings",
+    "Place",
     "PrivacySettings",
     "RuleSettings",
     "Section",
@@ -55,7 +58,10 @@ __all__ = [
     "TopicSettings",
     "WebhookSettings",
     "WorkerSettings",
+    "beside",
     "env_name",
+    "is_there",
     "load",
+    "place_of",
     "settings_file",
 ]

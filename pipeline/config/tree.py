@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+
+from pipeline.config.place import Place, place_of
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -131,9 +133,20 @@ class WorkerSettings(Section):
 
 
 class StoreSettings(Section):
-    """The DuckDB file."""
+    """The DuckDB file, or the DuckLake."""
 
-    path: Path = Path("stillwatch-data/stillwatch.duckdb")
+    path: Annotated[Place, BeforeValidator(place_of)] = Field(
+        Path("stillwatch-data/stillwatch.duckdb"),
+        description="a DuckDB file; or a DuckLake: `ducklake:postgres:dbname=NAME host=HOST …`, `ducklake:sqlite:FILE`",
+    )
+    data_path: Path | None = Field(
+        None,
+        description="directory of a DuckLake's data files; unset: where it was made, of a new SQLite catalog FILE.data",
+    )
+    catalog_password: SecretStr | None = Field(
+        None, description="of a DuckLake's Postgres; unset: what libpq finds (PGPASSWORD, ~/.pgpass)"
+    )
+    catalog_password_file: Path | None = None
     memory_limit_mb: Positive = 1024
     threads: Positive = 2
     retention_panes_h: Positive = 48

@@ -23,7 +23,7 @@ import tomlkit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from pipeline import logs
-from pipeline.config import Settings, WebhookSettings
+from pipeline.config import Settings, WebhookSettings, beside
 from pipeline.delivery.bodies import Format
 from pipeline.delivery.destination import DestinationError, Reach, check_url
 from pipeline.delivery.mute import Mute
@@ -204,7 +204,7 @@ def read_endpoints(path: Path, reach: Reach) -> Endpoints:
 
 def endpoints_file(settings: Settings) -> Path:
     """Where receivers are kept: as the settings say, else beside the store."""
-    return settings.webhook.endpoints or settings.store.path.parent / "endpoints.toml"
+    return settings.webhook.endpoints or beside(settings.store.path).with_name("endpoints.toml")
 
 
 @dataclass(slots=True)

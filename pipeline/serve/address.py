@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from pipeline.config import Place, beside
+
 
 @dataclass(frozen=True, slots=True)
 class ServeAddress:
@@ -18,12 +20,13 @@ class ServeAddress:
     token: str
 
 
-def address_file(store: Path) -> Path:
+def address_file(store: Place) -> Path:
     """``<store>.serve.json``, beside the store."""
-    return store.with_name(store.name + ".serve.json")
+    own = beside(store)
+    return own.with_name(own.name + ".serve.json")
 
 
-def write_address(store: Path, address: ServeAddress) -> None:
+def write_address(store: Place, address: ServeAddress) -> None:
     """Replace the file in one step; only its owner can read it from its first byte on."""
     target = address_file(store)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -34,14 +37,14 @@ def write_address(store: Path, address: ServeAddress) -> None:
     draft.replace(target)
 
 
-def remove_address(store: Path, pid: int) -> None:
+def remove_address(store: Place, pid: int) -> None:
     """Take the file away if it is still this process's."""
     found = read_address(store)
     if found is not None and found.pid == pid:
         address_file(store).unlink(missing_ok=True)
 
 
-def read_address(store: Path) -> ServeAddress | None:
+def read_address(store: Place) -> ServeAddress | None:
     """What the file says; None where there is none or it is not readable as one. Says nothing about life."""
     try:
         return msgspec.json.decode(address_file(store).read_bytes(), type=ServeAddress)

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pipeline.clock import SystemClock
-from pipeline.config import StoreSettings
+from pipeline.config import Lake, Place, StoreSettings, is_there
 from pipeline.errors import InputNotFoundError, QueryError
 from pipeline.serve.client import ServeClient
 from pipeline.serve.view import LOOK_ROWS, Answer
@@ -48,19 +47,19 @@ class RuleAsker(Asker, Protocol):
 
 
 @contextmanager
-def asker(path: Path, settings: StoreSettings) -> Iterator[RuleAsker]:
-    """Whom to ask about the store at ``path``.
+def asker(path: Place, settings: StoreSettings) -> Iterator[RuleAsker]:
+    """Whom to ask about the store at ``path``. A DuckLake is read here, also while serve writes it.
 
     Raises:
         InputNotFoundError: neither a serving process nor a file.
         StoreLockedError: another process than a serve has the file open.
     """
-    client = ServeClient.find(path)
+    client = None if isinstance(path, Lake) else ServeClient.find(path)
     if client is not None:
         with client:
             yield client
         return
-    if not path.is_file():
+    if not is_there(path):
         raise InputNotFoundError(
             f"{path}: no store here",
             next_step="name one by --store, or make one: stillwatch up, or stillwatch analyze FILE --store P",

@@ -13,6 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.alerts.said import AlertWord, SilenceWord
+from pipeline.config import Place
 from pipeline.errors import QueryError, StoreError, UsageError
 from pipeline.serve.address import ServeAddress, process_lives, read_address
 from pipeline.serve.clearing import Clearing
@@ -35,7 +36,7 @@ class ServeClient:
     _http: httpx.Client
 
     @classmethod
-    def find(cls, store: Path) -> Self | None:
+    def find(cls, store: Place) -> Self | None:
         """The process that serves ``store``; None when there is none (also when its file is left over)."""
         address = read_address(store)
         if address is None or not process_lives(address.pid):

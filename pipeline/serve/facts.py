@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from pipeline.alerts.said import AlertWord, SilenceWord
 from pipeline.clock import Clock
-from pipeline.config import Settings
+from pipeline.config import Place, Settings, is_there
 from pipeline.delivery.destination import Reach
 from pipeline.delivery.endpoints import endpoints_file, read_endpoints
 from pipeline.delivery.outbox import send_again
@@ -23,7 +22,7 @@ from pipeline.serve.step import Stepper
 from pipeline.store import Store, read_words
 
 
-def import_facts(store_path: Path, rows: Sequence[Mapping[str, object]], settings: Settings, *, clock: Clock) -> None:
+def import_facts(store_path: Place, rows: Sequence[Mapping[str, object]], settings: Settings, *, clock: Clock) -> None:
     """Store checked facts and bring findings up to date; the store is made where it is missing.
 
     Alerts that open go to the outbox; the next serve sends them.
@@ -34,7 +33,7 @@ def import_facts(store_path: Path, rows: Sequence[Mapping[str, object]], setting
     _step(store_path, Intake(accounts=rows), settings, clock)
 
 
-def say_clearing(store_path: Path, said: Clearing, settings: Settings, *, clock: Clock) -> None:
+def say_clearing(store_path: Place, said: Clearing, settings: Settings, *, clock: Clock) -> None:
     """Store what a person knows about accounts and bring findings up to date.
 
     Raises:
@@ -42,12 +41,12 @@ def say_clearing(store_path: Path, said: Clearing, settings: Settings, *, clock:
         UnknownAccountsError: of one of them nothing is known; nothing was stored.
         StoreError: the store cannot be used, or is open elsewhere.
     """
-    if not store_path.is_file():
+    if not is_there(store_path):
         raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
     _step(store_path, Intake(clearings=[said]), settings, clock)
 
 
-def change_corpus(store_path: Path, change: CorpusChange, settings: Settings, *, clock: Clock) -> None:
+def change_corpus(store_path: Place, change: CorpusChange, settings: Settings, *, clock: Clock) -> None:
     """Store or remove a known set and bring findings up to date; a store is made where one is missing, to add to.
 
     Raises:
@@ -55,12 +54,12 @@ def change_corpus(store_path: Path, change: CorpusChange, settings: Settings, *,
         KnownSetError: another set has the name, or none has.
         StoreError: the store cannot be used, or is open elsewhere.
     """
-    if not isinstance(change, AddCorpus) and not store_path.is_file():
+    if not isinstance(change, AddCorpus) and not is_there(store_path):
         raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
     _step(store_path, Intake(corpora=[change]), settings, clock)
 
 
-def say_release(store_path: Path, said: Release, settings: Settings, *, clock: Clock) -> None:
+def say_release(store_path: Place, said: Release, settings: Settings, *, clock: Clock) -> None:
     """Store when a model was released and bring findings up to date; the store is made where one is missing, to add to.
 
     Raises:
@@ -68,25 +67,25 @@ def say_release(store_path: Path, said: Release, settings: Settings, *, clock: C
         ReleaseError: nobody said it, or there is no room.
         StoreError: the store cannot be used, or is open elsewhere.
     """
-    if said.action == "remove" and not store_path.is_file():
+    if said.action == "remove" and not is_there(store_path):
         raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
     _step(store_path, Intake(releases=[said]), settings, clock)
 
 
-def resend(store_path: Path, asked: Resend, settings: Settings, *, clock: Clock) -> int:
+def resend(store_path: Place, asked: Resend, settings: Settings, *, clock: Clock) -> int:
     """Put messages that were given up back in line, for the next serve; return how many.
 
     Raises:
         InputNotFoundError: there is no store.
         StoreError: the store cannot be used, or is open elsewhere.
     """
-    if not store_path.is_file():
+    if not is_there(store_path):
         raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
     with Store.open(store_path, settings.store, clock=clock) as store, store.transaction() as tx:
         return send_again(tx, asked.endpoint, asked.message_ids, clock.now())
 
 
-def say_alert(store_path: Path, said: AlertWord, settings: Settings, *, clock: Clock) -> None:
+def say_alert(store_path: Place, said: AlertWord, settings: Settings, *, clock: Clock) -> None:
     """Store a word about alerts; what is to be told of it, the next serve sends.
 
     Raises:
@@ -94,12 +93,12 @@ def say_alert(store_path: Path, said: AlertWord, settings: Settings, *, clock: C
         UnknownAlertError: there is no such alert, or this cannot be said of it any more.
         StoreError: the store cannot be used, or is open elsewhere.
     """
-    if not store_path.is_file():
+    if not is_there(store_path):
         raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
     _step(store_path, Intake(alert_words=[said]), settings, clock)
 
 
-def silence(store_path: Path, said: SilenceWord, settings: Settings, *, clock: Clock) -> None:
+def silence(store_path: Place, said: SilenceWord, settings: Settings, *, clock: Clock) -> None:
     """Store a silence, or end one.
 
     Raises:
@@ -107,12 +106,12 @@ def silence(store_path: Path, said: SilenceWord, settings: Settings, *, clock: C
         UnknownAlertError: there is no such silence.
         StoreError: the store cannot be used, or is open elsewhere.
     """
-    if not store_path.is_file():
+    if not is_there(store_path):
         raise InputNotFoundError(f"{store_path}: no store here", next_step="name one by --store")
     _step(store_path, Intake(silences=[said]), settings, clock)
 
 
-def _step(store_path: Path, intake: Intake, settings: Settings, clock: Clock) -> None:
+def _step(store_path: Place, intake: Intake, settings: Settings, clock: Clock) -> None:
     with Store.open(store_path, settings.store, clock=clock) as store:
         partitions = max(1, len(read_words(store.connection)))
         stepper = Stepper(store, load_rules(settings.rules), settings, clock, Metrics(), partitions=partitions)

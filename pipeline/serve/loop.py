@@ -15,11 +15,11 @@ from kafka import KafkaConsumer, TopicPartition
 from pipeline import logs
 from pipeline.broker import check_broker, ensure_topics, kafka_options, topic_epoch
 from pipeline.clock import Clock
-from pipeline.config import RuleSettings, Settings
+from pipeline.config import RuleSettings, Settings, beside
 from pipeline.delivery.destination import Reach
 from pipeline.delivery.endpoints import Watched
 from pipeline.delivery.outbox import DueMessage, Outcome, due, pending
-from pipeline.errors import StillwatchError, StoreError
+from pipeline.errors import StillwatchError, StoreError, StoreLockedError
 from pipeline.faults import hit
 from pipeline.metrics import Metrics
 from pipeline.rules.load import usable_rules
@@ -69,7 +69,7 @@ def run_serve(
     check_broker(settings)
     ensure_topics(settings)
     with ExitStack() as stack:
-        settings.store.path.parent.mkdir(parents=True, exist_ok=True)
+        beside(settings.store.path).parent.mkdir(parents=True, exist_ok=True)
         store = stack.enter_context(Store.open(settings.store.path, settings.store, clock=clock))
         consumer = stack.enter_context(closing(_consumer(settings)))
         assigned = _assign(consumer, settings)
@@ -171,6 +171,8 @@ class _Loop:
                 self._stepped_at_s = now_s
                 self.stepper.step(intake, self._untold, self.epoch)
                 self._untold = []
+        except StoreLockedError:
+            raise  # another process is the writer by now: what this one knows of the store is old
         except StoreError as error:
             # Nothing was kept: the same intake again later. Reading stops meanwhile, so memory does not grow.
             self._stuck = intake

@@ -15,11 +15,12 @@ import msgspec
 
 from pipeline import __version__
 from pipeline.clock import Clock, SystemClock
+from pipeline.config import Lake, Place, StoreSettings
 from pipeline.errors import InputNotFoundError, StoreError
 from pipeline.store.connection import check_magic, explained
 from pipeline.store.migrate import check_version, migrate, migrations, stored_version, write_views
 from pipeline.store.store import Store
-from pipeline.store.verify import Verified, verify_file
+from pipeline.store.verify import Verified, verify_file, verify_lake
 
 FILE: Final = "store.duckdb"
 MANIFEST: Final = "manifest.json"
@@ -54,15 +55,21 @@ def backup(store: Store, target: Path) -> Manifest:
     Raises:
         StoreError: the target is there already, the store is in memory, or the disk is full; nothing is left behind.
     """
-    if store.path is None:
+    path = store.place
+    if isinstance(path, Lake):
+        raise StoreError(
+            f"{path}: a DuckLake is not one file to copy",
+            next_step="copy its catalogue (pg_dump; of SQLite its file), then its data directory: docs/ducklake.md",
+        )
+    if path is None:
         raise StoreError("a store in memory has no file to copy", next_step="name a file by --store")
     partial = _begin(target)
     try:
         if not store.read_only:
             store.checkpoint()
         partial.mkdir(parents=True)
-        sums = {FILE: _run(_COPY, store.path, partial / FILE)}
-        log = store.path.with_name(store.path.name + ".wal")
+        sums = {FILE: _run(_COPY, path, partial / FILE)}
+        log = path.with_name(path.name + ".wal")
         if log.exists():  # what a long reader kept from going into the file
             sums[FILE + ".wal"] = _run(_COPY, log, partial / f"{FILE}.wal")
         manifest = Manifest(__version__, stored_version(store.connection), store.clock.now(), sums)
@@ -77,7 +84,7 @@ def backup(store: Store, target: Path) -> Manifest:
     return manifest
 
 
-def restore(source: Path, target: Path, *, clock: Clock | None = None) -> None:
+def restore(source: Path, target: Place, *, clock: Clock | None = None) -> None:
     """Make a store at ``target`` from a backup (or from a store that nobody has open), without the space it lost.
 
     It has the version of the backup, and is migrated when it is first opened.
@@ -87,6 +94,11 @@ def restore(source: Path, target: Path, *, clock: Clock | None = None) -> None:
         StoreVersionError: it is of a newer version.
         StoreError: the target is there already, the backup is damaged, or the disk is full; nothing is left behind.
     """
+    if isinstance(target, Lake):
+        raise StoreError(
+            f"{target}: a backup of a file does not become a DuckLake",
+            next_step="restore it into a file; a DuckLake comes back by its catalogue and data: docs/ducklake.md",
+        )
     file = _checked_file(source)
     if not target.parent.is_dir():
         raise StoreError(f"{target.parent}: no such directory", next_step=f"mkdir -p {target.parent}")
@@ -108,14 +120,16 @@ def restore(source: Path, target: Path, *, clock: Clock | None = None) -> None:
         log.unlink(missing_ok=True)
 
 
-def verify(path: Path) -> Verified:
+def verify(path: Place, settings: StoreSettings) -> Verified:
     """Check a backup or a store that nobody has open: sums of the files, every block, and that the counts agree.
+
+    Of a DuckLake every data file is read, while others may write it.
 
     Raises:
         InputNotFoundError: nothing there.
         StoreError: something is wrong; all that is wrong is in the message.
     """
-    return verify_file(_checked_file(path))
+    return verify_lake(path, settings) if isinstance(path, Lake) else verify_file(_checked_file(path))
 
 
 def _begin(target: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
-from pipeline.config import StoreSettings
+from pipeline.config import Place, StoreSettings
 from pipeline.errors import StoreError, StoreLockedError, StoreVersionError
 
 _LOCKED: Final = re.compile(r"Conflicting lock is held in (.*?) \(PID (\d+)\)")
@@ -52,19 +52,8 @@ def connect(path: Path | None, settings: StoreSettings, *, read_only: bool) -> d
     """
     if path is not None:
         _check_place(path, read_only=read_only)
-    config: dict[str, str | bool | int | float | list[str]] = {
-        # What is only in memory is small, cases of rules above all: a second thread would take a third more CPU there.
-        "threads": settings.threads if path else 1,
-        "memory_limit": f"{settings.query_memory_mb if read_only else settings.memory_limit_mb}MiB",
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "python_enable_replacements": "false",
-        # Order is what queries ask for by `order by`; without it, inserts and scans use all threads and less memory.
-        "preserve_insertion_order": "false",
-        "wal_autocheckpoint": "1GiB",
-        "temp_directory": "" if path is None else f"{path}.tmp",
-        "max_temp_directory_size": f"{MAX_TEMP_MB}MiB",
-    }
+    # What is only in memory is small, cases of rules above all: a second thread would take a third more CPU there.
+    config = limits(settings, 1 if path is None else settings.threads, "" if path is None else f"{path}.tmp", read_only)
     try:
         connection = duckdb.connect(str(path) if path else ":memory:", read_only=read_only, config=config)
     except duckdb.Error as error:
@@ -75,6 +64,24 @@ def connect(path: Path | None, settings: StoreSettings, *, read_only: bool) -> d
         connection.close()
         raise explained(error, path) from error
     return connection
+
+
+def limits(
+    settings: StoreSettings, threads: int, temp_directory: str, read_only: bool
+) -> dict[str, str | bool | int | float | list[str]]:
+    """DuckDB's settings of an instance: what it may use, and that nothing is fetched or read unasked."""
+    return {
+        "threads": threads,
+        "memory_limit": f"{settings.query_memory_mb if read_only else settings.memory_limit_mb}MiB",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "python_enable_replacements": "false",
+        # Order is what queries ask for by `order by`; without it, inserts and scans use all threads and less memory.
+        "preserve_insertion_order": "false",
+        "wal_autocheckpoint": "1GiB",
+        "temp_directory": temp_directory,
+        "max_temp_directory_size": f"{MAX_TEMP_MB}MiB",
+    }
 
 
 def lock(connection: duckdb.DuckDBPyConnection) -> None:
@@ -136,6 +143,37 @@ _MEANINGS: Final[tuple[tuple[str, type[StoreError], str, str], ...]] = (
         "out of memory",
         "raise store.memory_limit_mb, or make room for its .tmp",
     ),
+    (
+        # Of a DuckLake's Postgres: libpq's own words.
+        r"connect to Postgres|connection to server|server closed the conn|terminating conn|database system is",
+        StoreError,
+        "its Postgres cannot be used",
+        "look at the server and at store.path; nothing was lost, Kafka has it",
+    ),
+    (
+        r"Existing DuckLake at .* does not exist",
+        StoreError,
+        "no DuckLake there",
+        "make one: stillwatch serve, or stillwatch analyze --store ducklake:…",
+    ),
+    (
+        r"data_path is not set",
+        StoreError,
+        "where its data files go is not known",
+        "set store.data_path to a directory that all readers see",
+    ),
+    (
+        r"DATA_PATH parameter .* does not match",
+        StoreError,
+        "its data files are elsewhere",
+        "set store.data_path to where they are, or leave it unset",
+    ),
+    (
+        r"database is locked|Exceeded the maximum retry count",
+        StoreError,
+        "its catalogue was being written by another process",
+        "it is tried again; a lake has one writer",
+    ),
     (r"Permission denied", StoreError, "permission denied", "run it as the user who owns the file"),
     (
         r"not a valid DuckDB|[Cc]orrupt|[Cc]hecksum|[Dd]eserializ|Invalid Error: Failure while replaying WAL",
@@ -146,8 +184,8 @@ _MEANINGS: Final[tuple[tuple[str, type[StoreError], str, str], ...]] = (
 )
 
 
-def explained(error: duckdb.Error, path: Path | None) -> StoreError:
-    """What a DuckDB error about the file as a whole means for a person."""
+def explained(error: duckdb.Error, path: Place | None) -> StoreError:
+    """What a DuckDB error about the store as a whole means for a person."""
     text = str(error)
     first = text.splitlines()[0]
     place = str(path) if path else "the store in memory"

@@ -105,7 +105,7 @@ def _run(
                 cursor.execute(statement, bound) if bound else cursor.execute(statement)
                 return _fetch(cursor, max_rows)
             except duckdb.FatalException as error:
-                raise explained(error, store.path if isinstance(store, Store) else None) from error
+                raise explained(error, store.place if isinstance(store, Store) else None) from error
             except (duckdb.Error, RuntimeError) as error:  # RuntimeError: Arrow's, of an interrupted stream
                 if readers.was_sent_away(cursor):
                     raise sent_away() from error

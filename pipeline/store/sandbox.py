@@ -88,13 +88,7 @@ def _problems(tree: Any, views: Collection[str], macros: Collection[str]) -> Ite
     for node in nodes:
         kind = node.get("type")
         if kind == "BASE_TABLE":
-            schema, name = str(node.get("schema_name")).lower(), str(node.get("table_name")).lower()
-            if node.get("catalog_name") or (
-                name not in _CATALOGUE
-                if schema == "information_schema"
-                else schema not in {"", "main"} or (name not in views and (name not in own or schema))
-            ):
-                yield f"{schema + '.' if schema else ''}{name}: no such view"
+            yield from _table_problems(node, views, own)
         elif kind == "TABLE_FUNCTION":
             function = str((node.get("function") or {}).get("function_name")).lower()
             if function not in _TABLE_FUNCTIONS and function not in macros:
@@ -111,6 +105,18 @@ def _problems(tree: Any, views: Collection[str], macros: Collection[str]) -> Ite
                 yield f"a text of {len(value)} characters; at most {MAX_LITERAL_CHARS} are taken"
     if operands > MAX_OPERANDS:
         yield f"{operands} operands of || and the like; at most {MAX_OPERANDS} are taken"
+
+
+def _table_problems(node: dict[str, Any], views: Collection[str], own: Collection[str]) -> Iterator[str]:
+    schema, name = str(node.get("schema_name")).lower(), str(node.get("table_name")).lower()
+    if node.get("catalog_name") or (
+        name not in _CATALOGUE
+        if schema == "information_schema"
+        else schema not in {"", "main"} or (name not in views and (name not in own or schema))
+    ):
+        yield f"{schema + '.' if schema else ''}{name}: no such view"
+    if node.get("at_clause"):  # a DuckLake has for some minutes what was deleted
+        yield f"{name} at (…): only the present state can be asked"
 
 
 def _walk(node: Any) -> Iterator[dict[str, Any]]:

@@ -7,26 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Self
 
 import duckdb
 
 from pipeline.clock import Clock
-from pipeline.config import StoreSettings
+from pipeline.config import Place, StoreSettings
 from pipeline.errors import StoreError, StoreLockedError, StoreVersionError
-from pipeline.store.connection import connect, explained, interruptible, lock
+from pipeline.store.connection import explained, interruptible
+from pipeline.store.database import Database, database_at
 from pipeline.store.migrate import check_version, migrate, migrations, stored_version
 from pipeline.store.readers import Readers
 from pipeline.store.transaction import Transaction
-
-# Failures of the store itself, not of the statement that met them. TransactionException: an earlier statement's failure
-# was not told (Python's ``unregister`` keeps that of its DROP VIEW to itself).
-_OF_THE_STORE: Final = (
-    duckdb.IOException,
-    duckdb.OutOfMemoryException,
-    duckdb.FatalException,
-    duckdb.TransactionException,
-)
 
 
 class Store:
@@ -38,38 +30,39 @@ class Store:
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
-        path: Path | None,
+        database: Database,
         settings: StoreSettings,
         clock: Clock,
         *,
         read_only: bool,
     ) -> None:
         self.connection = connection
-        self.path = path
+        self.place = database.place
+        self._database = database
         self.settings = settings
         self.clock = clock
         self.read_only = read_only
         self.readers = Readers(clock)
         self._in_transaction = False
-        self._readers = connection.cursor()  # what readers' cursors are made from: the writer's is busy
+        self._readers = database.cursor(connection)  # what readers' cursors are made from: the writer's is busy
 
     @classmethod
-    def open(cls, path: Path | None, settings: StoreSettings, *, clock: Clock, read_only: bool = False) -> Store:
-        """Open the file at ``path``, made and migrated as needed; None: a store in memory that goes with the object.
+    def open(cls, place: Place | None, settings: StoreSettings, *, clock: Clock, read_only: bool = False) -> Store:
+        """Open a file or a DuckLake, made and migrated as needed; None: a store in memory that goes with the object.
 
         Raises:
             StoreLockedError: another process, or this one, has it open.
             StoreVersionError: a newer version wrote it; or it is older and opened for reading only.
             StoreError: it cannot be opened; the message says why.
         """
-        key = path.resolve() if path is not None else None
+        database = database_at(place, read_only=read_only)
         with cls._open_guard:
-            if key is not None and key in cls._open:
-                raise StoreLockedError(f"{path}: open in this process already", next_step="close it first")
-            connection = _prepared(path, settings, clock, read_only=read_only)
-            if key is not None:
-                cls._open.add(key)
-        return cls(connection, path, settings, clock, read_only=read_only)
+            if database.key is not None and database.key in cls._open:
+                raise StoreLockedError(f"{place}: open in this process already", next_step="close it first")
+            connection = _prepared(database, settings, clock, read_only=read_only)
+            if database.key is not None:
+                cls._open.add(database.key)
+        return cls(connection, database, settings, clock, read_only=read_only)
 
     def __enter__(self) -> Self:
         return self
@@ -80,12 +73,13 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the file. May be called twice."""
+        """Close it. May be called twice."""
         self._readers.close()
         self.connection.close()
-        if self.path is not None:
+        self._database.close()
+        if self._database.key is not None:
             with self._open_guard:
-                self._open.discard(self.path.resolve())
+                self._open.discard(self._database.key)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -95,6 +89,7 @@ class Store:
         full may leave DuckDB refusing everything until the file is opened again.
 
         Raises:
+            StoreLockedError: another process is the writer by now; this one can only end.
             StoreError: the disk is full, memory is short, or the file is damaged. Nothing of the block was kept, and
                 the next transaction may be tried whenever the caller likes.
         """
@@ -106,12 +101,15 @@ class Store:
             with interruptible():
                 self._begin()
                 try:
+                    self._database.begun(self.connection)
                     yield Transaction(self.connection, self.clock.now())
                 except BaseException:
                     self._roll_back()
                     raise
                 self._commit()
-        except _OF_THE_STORE as error:
+        except duckdb.Error as error:
+            if not self._database.failed(error):
+                raise
             raise self._explained(error) from error
         finally:
             self._in_transaction = False
@@ -135,30 +133,35 @@ class Store:
             StoreError: the file is being opened again after a failure.
         """
         try:
-            return self._readers.cursor()
+            return self._database.cursor(self._readers)
         except duckdb.Error as error:
-            raise explained(error, self.path) from error
+            raise explained(error, self.place) from error
 
-    def checkpoint(self) -> None:
-        """Write the log into the file. For quiet moments: it may take a second.
+    def checkpoint(self) -> bool:
+        """Write a file's log into it, or do a piece of a DuckLake's upkeep; true: there is more of it.
+
+        For quiet moments: it may take a second.
 
         Raises:
-            StoreError: the disk is full; the log still has everything.
+            StoreError: the disk is full; all that was committed is still there.
         """
         try:
-            self.connection.execute("checkpoint")
-        except duckdb.TransactionException:
-            return  # a reader holds an older state: the next quiet moment will do
+            return self._database.tidy(self.connection)
         except duckdb.Error as error:
-            raise explained(error, self.path) from error
+            raise explained(error, self.place) from error
 
     def size_bytes(self) -> int:
-        """Size of the file and of its log; 0 in memory."""
-        return 0 if self.path is None else _size(self.path) + self.log_bytes()
+        """Size of all that is stored; 0 in memory.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        with self.reading() as connection:
+            return self._database.size_bytes(connection)
 
     def log_bytes(self) -> int:
         """Size of the log that the next checkpoint writes into the file; what is in it is in memory too."""
-        return 0 if self.path is None else _size(self.path.with_name(self.path.name + ".wal"))
+        return self._database.log_bytes()
 
     def _begin(self) -> None:
         try:
@@ -172,13 +175,13 @@ class Store:
         self.connection.execute("begin transaction")
 
     def _reopen(self) -> None:
-        """Open the file again, with all that was committed. Fails while a reader still holds the old instance."""
-        if self.path is None:
+        """Open it again, with all that was committed. Fails while a reader still holds the old instance of a file."""
+        if self.place is None:
             raise StoreError("the store in memory is damaged", next_step="start again")
         self._readers.close()
         self.connection.close()
-        self.connection = _prepared(self.path, self.settings, self.clock, read_only=False)
-        self._readers = self.connection.cursor()
+        self.connection = _prepared(self._database, self.settings, self.clock, read_only=False)
+        self._readers = self._database.cursor(self.connection)
 
     def _commit(self) -> None:
         try:
@@ -194,41 +197,34 @@ class Store:
             self.connection.execute("rollback")
 
     def _explained(self, error: duckdb.Error) -> StoreError:
-        found = explained(error, self.path)
+        found = explained(error, self.place)
         if "out of memory" in found.message:
             self.readers.send_away()
         return found
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
 def _prepared(
-    path: Path | None, settings: StoreSettings, clock: Clock, *, read_only: bool
+    database: Database, settings: StoreSettings, clock: Clock, *, read_only: bool
 ) -> duckdb.DuckDBPyConnection:
-    """A connection to the file, migrated and locked.
+    """A connection to the database, migrated and locked.
 
     Raises:
-        StoreError: as ``Store.open``; the file is closed again.
+        StoreError: as ``Store.open``; it is closed again.
     """
-    connection = connect(path, settings, read_only=read_only)
+    connection = database.connect(settings, read_only=read_only)
     try:
-        _prepare(connection, path, clock, read_only=read_only)
-    except duckdb.Error as error:
+        _prepare(connection, database, clock, read_only=read_only)
+    except BaseException as error:
         connection.close()
-        raise explained(error, path) from error
-    except BaseException:
-        connection.close()
+        database.close()
+        if isinstance(error, duckdb.Error):
+            raise explained(error, database.place) from error
         raise
     return connection
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, path: Path | None, clock: Clock, *, read_only: bool) -> None:
-    place = str(path) if path else "the store in memory"
+def _prepare(connection: duckdb.DuckDBPyConnection, database: Database, clock: Clock, *, read_only: bool) -> None:
+    place = str(database.place) if database.place else "the store in memory"
     if read_only:
         version, known = stored_version(connection), len(migrations())
         check_version(version, known, place)
@@ -239,4 +235,5 @@ def _prepare(connection: duckdb.DuckDBPyConnection, path: Path | None, clock: Cl
             )
     else:
         migrate(connection, now=clock.now(), place=place)
-    lock(connection)
+        database.claim(connection)
+    database.lock(connection)

@@ -41,7 +41,7 @@ class Upkeep:
         """
         if self.store.log_bytes() > CHECKPOINT_LOG_BYTES:
             self._rest("checkpoint", self.store.settings.checkpoint_every_s)
-            self.store.checkpoint()
+            self.store.checkpoint()  # of a file, which is done in one piece
             return "checkpointed"
         if self._due("fold") and self._fold(watermark):
             return "folded"
@@ -62,7 +62,8 @@ class Upkeep:
             first = "checkpoint" not in self._due_s
             self._rest("checkpoint", self.store.settings.checkpoint_every_s)
             if not first:
-                self.store.checkpoint()
+                if self.store.checkpoint():
+                    self._rest("checkpoint", 0.0)
                 return "checkpointed"
         return None
 

@@ -8,9 +8,12 @@ from typing import Final
 
 import duckdb
 
+from pipeline.clock import SystemClock
+from pipeline.config import Lake, Place, StoreSettings
 from pipeline.errors import StoreError
 from pipeline.store.connection import explained
 from pipeline.store.migrate import check_version, migrations, stored_version
+from pipeline.store.store import Store
 
 
 def _of_no_delta(table: str, what: str) -> str:
@@ -170,7 +173,7 @@ _CHECKS: Final = (
 class Verified:
     """A store that agrees with itself."""
 
-    path: Path
+    path: Place
     version: int
     events: int
     rows: int
@@ -190,15 +193,33 @@ def verify_file(path: Path) -> Verified:
     try:
         with duckdb.connect(str(path), read_only=True) as connection:
             connection.execute("set timezone = 'UTC'")
-            version = stored_version(connection)
-            check_version(version, len(migrations()), str(path))
-            rows = _read_all(connection)
-            problems = [str(row[0]) for check in _CHECKS for row in connection.execute(check).fetchall()]
-            [events, holes] = connection.execute(
-                "select (select coalesce(sum(events), 0)::bigint from delta_log), (select count(*) from hole)"
-            ).fetchone() or (0, 0)
+            return _verified(connection, path)
     except duckdb.Error as error:
         raise explained(error, path) from error
+
+
+def verify_lake(lake: Lake, settings: StoreSettings) -> Verified:
+    """Read a DuckLake from end to end in one transaction, which sees one state of it, and compare its counts.
+
+    Raises:
+        StoreError: as ``verify_file``.
+    """
+    with (
+        Store.open(lake, settings, clock=SystemClock(), read_only=True) as store,
+        store.reading() as connection,
+    ):
+        connection.execute("begin transaction")
+        return _verified(connection, lake)
+
+
+def _verified(connection: duckdb.DuckDBPyConnection, path: Place) -> Verified:
+    version = stored_version(connection)
+    check_version(version, len(migrations()), str(path))
+    rows = _read_all(connection)
+    problems = [str(row[0]) for check in _CHECKS for row in connection.execute(check).fetchall()]
+    [events, holes] = connection.execute(
+        "select (select coalesce(sum(events), 0)::bigint from delta_log), (select count(*) from hole)"
+    ).fetchone() or (0, 0)
     if problems:
         more = [f"… and {len(problems) - 20} more"] if len(problems) > 20 else []
         raise StoreError(
@@ -211,7 +232,9 @@ def verify_file(path: Path) -> Verified:
 def _read_all(connection: duckdb.DuckDBPyConnection) -> int:
     """Read every block of every table (DuckDB checks their sums as it does); return the rows."""
     total = 0
-    for (table,) in connection.execute("select table_name from duckdb_tables() where not temporary").fetchall():
+    for (table,) in connection.execute(
+        "select table_name from duckdb_tables() where database_name = current_database()"
+    ).fetchall():
         row = connection.execute(f'select count(*), bit_xor(hash(read_row)) from "{table}" as read_row').fetchone()  # noqa: S608
         total += int(row[0]) if row else 0
     return total

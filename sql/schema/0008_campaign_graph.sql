@@ -38,7 +38,7 @@ create table campaign_thing (
 );
 
 -- A key that joins a campaign no longer is kept, so that the campaign is known by it when it comes back.
-alter table campaign_key add column current boolean default true;
+alter table campaign_key add column current boolean default 'true';
 
 alter table campaign add column prior_odds double;
 alter table campaign_member add column shared varchar[];

@@ -83,7 +83,8 @@ def test_settings_that_contradict_each_other_are_refused(environ: dict[str, str]
 
 
 def test_every_secret_has_an_environment_name() -> None:
-    assert {"kafka.sasl_password", "kafka.ssl_key_password", "privacy.key", "webhook.secret"} == SECRETS
+    kafka = {"kafka.sasl_password", "kafka.ssl_key_password"}
+    assert {*kafka, "privacy.key", "store.catalog_password", "webhook.secret"} == SECRETS
     assert all(env_name(name).startswith(ENV_PREFIX) for name in SECRETS)
 
 

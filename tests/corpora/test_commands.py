@@ -17,7 +17,7 @@ import pytest
 from pipeline.analyze import analyze
 from pipeline.cli import run
 from pipeline.clock import ManualClock
-from pipeline.config import ServeSettings, Settings, StoreSettings
+from pipeline.config import ServeSettings, Settings, StoreSettings, beside
 from pipeline.corpora import known_set
 from pipeline.corpora.marks import MARKS
 from pipeline.errors import UsageError
@@ -171,7 +171,7 @@ def served(tmp_path: Path) -> Iterator[tuple[HttpServer, View, Path]]:
     settings = Settings(serve=ServeSettings(listen="127.0.0.1:0"), store=StoreSettings(path=tmp_path / "served.duckdb"))
     view = View()
     with HttpServer(settings, Metrics(), view) as server:
-        yield server, view, settings.store.path
+        yield server, view, beside(settings.store.path)
 
 
 def test_a_running_serve_is_told_hashes_only(

@@ -12,7 +12,7 @@ import typer.main
 
 from pipeline.cli import app
 from pipeline.clock import SystemClock
-from pipeline.config import Settings
+from pipeline.config import Settings, beside
 from pipeline.store import Store
 from tests.docs.pages import ROOT, Command, commands, pages, story
 
@@ -22,7 +22,7 @@ TARGETS = set(re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(enco
 NOT_RUN = {"demo", "up", "ingest", "worker", "serve", "produce", "doctor", "status"}
 NEEDS_A_RECEIVER = ("webhooks", "test")  # on the internet: tests/delivery/test_commands.py has one
 # These pages tell one story from an empty directory on; commands of the others are parsed only.
-STORIES = ("README.md", "docs/rules.md", "docs/delivery.md")
+STORIES = ("README.md", "docs/rules.md", "docs/delivery.md", "docs/ducklake.md")
 ACCOUNTS = "account_id,created_at,plan\nacct_17,2026-01-30T08:00:00Z,free\n"
 
 
@@ -93,7 +93,7 @@ def given_up_for_the_team(path: Path) -> None:
 def test_commands_without_a_broker_run_in_the_order_shown(page: str, tmp_path: Path) -> None:
     (tmp_path / "accounts.csv").write_text(ACCOUNTS, encoding="utf-8")
     if page == "docs/delivery.md":
-        given_up_for_the_team(tmp_path / Settings().store.path)
+        given_up_for_the_team(tmp_path / beside(Settings().store.path))
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("STILLWATCH_", "KAFKA_"))}
     environ["PATH"] = f"{BIN}{os.pathsep}{environ['PATH']}"
     for step in story(pages()[page]):

@@ -21,7 +21,7 @@ import pytest
 from pipeline.cli import run
 from pipeline.cli.releases import parse_when
 from pipeline.clock import ManualClock
-from pipeline.config import ServeSettings, Settings, StoreSettings
+from pipeline.config import ServeSettings, Settings, StoreSettings, beside
 from pipeline.errors import UsageError
 from pipeline.metrics import Metrics
 from pipeline.rules.load import load_rules
@@ -227,7 +227,7 @@ def served(tmp_path: Path) -> Iterator[tuple[HttpServer, View, Path]]:
     settings = Settings(serve=ServeSettings(listen="127.0.0.1:0"), store=StoreSettings(path=tmp_path / "served.duckdb"))
     view = View()
     with HttpServer(settings, Metrics(), view) as server:
-        yield server, view, settings.store.path
+        yield server, view, beside(settings.store.path)
 
 
 def test_a_running_serve_is_told(served: tuple[HttpServer, View, Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,10 +46,10 @@ def test_there_and_back(store: Store, tmp_path: Path) -> None:
         done = child("try: opened(Path(sys.argv[1]))\nexcept StoreLockedError: print('locked')", tmp_path / "s.duckdb")
         assert done.stdout.strip() == "locked", done.stderr
     assert manifest.created_at == START
-    assert str(verify(target)).startswith(str(target))
-    assert verify(target).events == 40
+    assert str(verify(target, SETTINGS)).startswith(str(target))
+    assert verify(target, SETTINGS).events == 40
     restore(target, again)
-    assert verify(again).events == 40
+    assert verify(again, SETTINGS).events == 40
     with opened(again, read_only=True) as back:
         assert minutes(back) == expected
     with opened(again) as back:
@@ -79,15 +79,15 @@ def test_a_damaged_backup_is_refused(store: Store, tmp_path: Path) -> None:
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 0xFF
     file.write_bytes(content)
-    for refuse in (lambda: verify(tmp_path / "b"), lambda: restore(tmp_path / "b", tmp_path / "new.duckdb")):
+    for refuse in (lambda: verify(tmp_path / "b", SETTINGS), lambda: restore(tmp_path / "b", tmp_path / "new.duckdb")):
         with pytest.raises(StoreError, match="damaged since"):
             refuse()
     assert not (tmp_path / "new.duckdb").exists()
     (tmp_path / "b" / MANIFEST).write_bytes(b"{")
     with pytest.raises(StoreError, match="damaged"):
-        verify(tmp_path / "b")
+        verify(tmp_path / "b", SETTINGS)
     with pytest.raises(InputNotFoundError):
-        verify(tmp_path / "nowhere")
+        verify(tmp_path / "nowhere", SETTINGS)
 
 
 def test_a_backup_of_a_newer_version_is_refused(store: Store, tmp_path: Path) -> None:
@@ -120,13 +120,13 @@ def test_a_backup_of_a_newer_version_is_refused(store: Store, tmp_path: Path) ->
 def test_what_does_not_add_up_is_named(store: Store, tmp_path: Path, harm: str, said: str) -> None:
     store.close()
     path = tmp_path / "s.duckdb"
-    assert verify(path).events == 30
+    assert verify(path, SETTINGS).events == 30
     with duckdb.connect(str(path)) as connection:
         connection.execute(harm)
     with pytest.raises(StoreError, match=said):
-        verify(path)
+        verify(path, SETTINGS)
 
 
 def test_an_empty_store_is_good(tmp_path: Path) -> None:
     Store.open(tmp_path / "s.duckdb", SETTINGS, clock=ManualClock(START)).close()
-    assert "good" in str(verify(tmp_path / "s.duckdb"))
+    assert "good" in str(verify(tmp_path / "s.duckdb", SETTINGS))
