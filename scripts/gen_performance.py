@@ -142,7 +142,7 @@ LAKE: Final = {
 
 def lake_table() -> Iterator[str]:
     """A DuckDB file beside DuckLakes, from one run."""
-    found = _read("lake")
+    found = read("lake")
     measured, ratios = found["measured"], found["ratios"]
     yield (
         f"\n{found['steps']} steps of {found['events_a_step']:,} events, by `python -m benchmarks.lake`, "
