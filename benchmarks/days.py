@@ -27,6 +27,7 @@ from benchmarks.look import make
 from benchmarks.results import record
 from benchmarks.stages import serve_answers
 from pipeline import logs
+from pipeline.bench.steady import cpu_s
 from pipeline.cli.saved import saved_queries
 from pipeline.config import LogSettings
 from pipeline.detect.schedule import floor_to
@@ -221,7 +222,7 @@ def _caught_up(pipeline: Pipeline, minutes: int, rate: int) -> dict[str, Any]:
     for stage in ("ingest", "worker"):
         pipeline.spawn(stage)
     processes = [psutil.Process(pid) for pid in pipeline.pids("ingest", "worker", "serve")]
-    peak_mb = 0.0
+    before_s, peak_mb = cpu_s(processes[-1:]), 0.0
     while (seen := client.health().events - before) < events:
         if time.monotonic() - begun > _SETTLES_WITHIN_S or pipeline.died():
             raise SystemExit(f"{seen:,} of {events:,} caught up with, ended: {pipeline.died()}")
@@ -234,6 +235,8 @@ def _caught_up(pipeline: Pipeline, minutes: int, rate: int) -> dict[str, Any]:
         "took_s": took_s,
         "events_per_s": events / took_s,
         "times_real_time": minutes * 60 / took_s,
+        "cpu_s_per_million": cpu_s(processes) / events * 1e6,
+        "serve_cpu_s_per_million": (cpu_s(processes[-1:]) - before_s) / events * 1e6,
         "serve_peak_mb": peak_mb,
     }
     print(found, flush=True)

@@ -114,7 +114,8 @@ def days_table() -> Iterator[str]:
         f"`serve` answers {found['start_s']:.1f} s after its start. What came in {caught['minutes']} minutes at "
         f"{caught['rate']:,} events/s while nothing ran was in the store {caught['took_s']:.0f} s after ingest and "
         f"worker were started: {caught['events_per_s']:,.0f} events/s, "
-        f"{caught['times_real_time']:.1f} times real time; `serve` held {caught['serve_peak_mb']:,.0f} MB at most."
+        f"{caught['times_real_time']:.1f} times real time, {caught['serve_cpu_s_per_million']:.0f} CPU-seconds of "
+        f"`serve` per million; it held {caught['serve_peak_mb']:,.0f} MB at most."
     )
 
 
