@@ -146,14 +146,14 @@ def _sizes(path: Path) -> dict[str, Any]:
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
         size = connection.execute("select block_size from pragma_database_size()").fetchall()[0][0]
-        tables = {}
+        tables: dict[str, dict[str, Any]] = {}
         for table in LEVELS:
             (count,) = connection.execute(f"select count(*) from {table}").fetchall()[0]
-            (blocks,) = connection.execute(
-                f"select count(distinct block_id) from (select unnest([block_id] || additional_block_ids) as block_id "
-                f"from pragma_storage_info('{table}') where persistent)"
-            ).fetchall()[0]
-            tables[table] = {"rows": count, "bytes": blocks * size}
+            tables[table] = {"rows": count, "bytes": _blocks(connection, table, "true") * size}
+            if table in _PANES:
+                (entries,) = connection.execute(f"select avg(len(tally)) from {table}").fetchall()[0]
+                tallies = _blocks(connection, table, "column_name = 'tally'") * size
+                tables[table] |= {"tally_bytes": tallies, "tally_entries": entries}
         (days,) = connection.execute("select count(distinct window_start) from day").fetchall()[0]
         accounts, events = connection.execute(
             "select count(distinct account_id), sum(events)::bigint from account_seen"
@@ -169,6 +169,15 @@ def _sizes(path: Path) -> dict[str, Any]:
         "pane_bytes": sum(tables[table]["bytes"] for table in _PANES) / panes,
         "tables": tables,
     }
+
+
+def _blocks(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> int:
+    """Blocks of the file that a table's columns are in; a few of small columns are counted for each of them."""
+    (found,) = connection.execute(
+        f"select count(distinct block_id) from (select unnest([block_id] || additional_block_ids) as block_id "
+        f"from pragma_storage_info('{table}') where persistent and {where})"
+    ).fetchall()[0]
+    return int(found)
 
 
 def _asked(pipeline: Pipeline, repeats: int) -> dict[str, Any]:

@@ -99,11 +99,17 @@ def days_table() -> Iterator[str]:
         f"{found['file_bytes'] / 1e9:,.1f} GB",
     )
     yield ""
-    yield from ("| table | rows | bytes a row in the file |", "|---|---|---|")
+    yield from (
+        "| table | rows | bytes a row in the file | of them histograms (`tally`) | entries of one |",
+        "|---|---|---|---|---|",
+    )
     for table, one in found["tables"].items():
         if one["rows"]:
-            yield f"| `{table}` | {one['rows']:,} | {one['bytes'] / one['rows']:.0f} |"
-    yield f"| rows of panes, hours and days together | {found['pane_rows']:,} | {found['pane_bytes']:.0f} |"
+            of_it = (
+                f"{one['tally_bytes'] / one['rows']:.0f} | {one['tally_entries']:.1f}" if "tally_bytes" in one else " |"
+            )
+            yield f"| `{table}` | {one['rows']:,} | {one['bytes'] / one['rows']:.0f} | {of_it} |"
+    yield f"| panes, hours and days together | {found['pane_rows']:,} | {found['pane_bytes']:.0f} | | |"
     yield ""
     yield from (f"| saved question, {found['repeats']} times each | p50 | p95 |", "|---|---|---|")
     for row in found["queries"]:
