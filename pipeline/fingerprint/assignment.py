@@ -123,8 +123,8 @@ class Assignment:
 
     def close(self) -> None:
         """End the threads; nothing is taken in afterwards, and what still opens a partition ends when it has."""
-        # To cancel that is not enough: aiokafka's reader keeps a cancellation to itself while it is being stopped, and the
-        # partition then waited for messages, and the process for the partition, for ever.
+        # To cancel that is not enough: aiokafka's reader, being stopped, keeps a cancellation to itself. The partition
+        # then waited for messages, and the process for the partition, for ever.
         self.revoke(list(self._slots))
         self._threads.shutdown(cancel_futures=True)
 
