@@ -253,10 +253,8 @@ def _caught_up(pipeline: Pipeline, minutes: int, rate: int) -> dict[str, Any]:
 
 
 def _events(client: ServeClient) -> int:
-    """All that the store counts. Not by its health, which says nothing of a store that was opened a moment ago."""
-    found = client.query(
-        "select coalesce(sum(events), 0)::bigint as events from pipeline_health", max_rows=1, timeout_s=60
-    )
+    """All that the store counts, by its accounts: what it says of its partitions begins anew with a broker that is."""
+    found = client.query("select sum(events)::bigint as events from accounts", max_rows=1, timeout_s=60)
     return int(found.table.column("events")[0].as_py())
 
 
