@@ -70,7 +70,7 @@ def overload_table() -> Iterator[str]:
     yield measured(found, how)
     yield ""
     yield from (
-        "| | sent a second | stored a second | ingest, worker, serve: MB at most | MB more a minute, second half |",
+        "| | sent a second | stored a second | ingest, worker, serve: MB at most | MB more a minute, once warm |",
         "|---|---|---|---|---|",
     )
     for what, part in (
