@@ -47,9 +47,15 @@ chaos: $(STAMP) ## SIGKILL at random, KILLS times (50), over Apache Kafka; SEED 
 	STILLWATCH_CHAOS_KILLS=$(KILLS) STILLWATCH_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -m chaos -s
 
 .PHONY: bench
-bench: $(STAMP) ## everything of docs/performance.md in one go, over Apache Kafka on this machine: forty minutes
+bench: $(STAMP) ## each stage, steady rates, bad days, other engines (docs/performance.md), over Apache Kafka: forty minutes
 	scripts/fetch-kafka.sh
 	for part in "" .steady .bad_days .peers; do $(BIN)/python -m benchmarks$$part --record || exit 1; done
+	$(BIN)/python -m scripts.gen_docs
+
+.PHONY: bench-scale
+bench-scale: $(STAMP) ## several processes, overload, a store of days, a million accounts, curves: an hour
+	scripts/fetch-kafka.sh
+	for part in scale overload days memory curves; do $(BIN)/python -m benchmarks.$$part --record || exit 1; done
 	$(BIN)/python -m scripts.gen_docs
 
 .PHONY: bench-quick

@@ -27,6 +27,7 @@ from benchmarks.look import make
 from benchmarks.results import record
 from benchmarks.stages import serve_answers
 from pipeline import logs
+from pipeline.bench.steady import cpu_s
 from pipeline.cli.saved import saved_queries
 from pipeline.config import LogSettings
 from pipeline.detect.schedule import floor_to
@@ -145,14 +146,14 @@ def _sizes(path: Path) -> dict[str, Any]:
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
         size = connection.execute("select block_size from pragma_database_size()").fetchall()[0][0]
-        tables = {}
+        tables: dict[str, dict[str, Any]] = {}
         for table in LEVELS:
             (count,) = connection.execute(f"select count(*) from {table}").fetchall()[0]
-            (blocks,) = connection.execute(
-                f"select count(distinct block_id) from (select unnest([block_id] || additional_block_ids) as block_id "
-                f"from pragma_storage_info('{table}') where persistent)"
-            ).fetchall()[0]
-            tables[table] = {"rows": count, "bytes": blocks * size}
+            tables[table] = {"rows": count, "bytes": _blocks(connection, table, "true") * size}
+            if table in _PANES:
+                (entries,) = connection.execute(f"select avg(len(tally)) from {table}").fetchall()[0]
+                tallies = _blocks(connection, table, "column_name = 'tally'") * size
+                tables[table] |= {"tally_bytes": tallies, "tally_entries": entries}
         (days,) = connection.execute("select count(distinct window_start) from day").fetchall()[0]
         accounts, events = connection.execute(
             "select count(distinct account_id), sum(events)::bigint from account_seen"
@@ -168,6 +169,15 @@ def _sizes(path: Path) -> dict[str, Any]:
         "pane_bytes": sum(tables[table]["bytes"] for table in _PANES) / panes,
         "tables": tables,
     }
+
+
+def _blocks(connection: duckdb.DuckDBPyConnection, table: str, where: str) -> int:
+    """Blocks of the file that a table's columns are in; a few of small columns are counted for each of them."""
+    (found,) = connection.execute(
+        f"select count(distinct block_id) from (select unnest([block_id] || additional_block_ids) as block_id "
+        f"from pragma_storage_info('{table}') where persistent and {where})"
+    ).fetchall()[0]
+    return int(found)
 
 
 def _asked(pipeline: Pipeline, repeats: int) -> dict[str, Any]:
@@ -216,13 +226,13 @@ def _caught_up(pipeline: Pipeline, minutes: int, rate: int) -> dict[str, Any]:
     fill(pipeline.bootstrap, pipeline.requests, PARTITIONS, load(events, span=timedelta(minutes=minutes)))
     pipeline.spawn("serve")
     client = _first_answer(pipeline)
-    before = client.health().events
+    before = _events(client)
     begun = time.monotonic()
     for stage in ("ingest", "worker"):
         pipeline.spawn(stage)
     processes = [psutil.Process(pid) for pid in pipeline.pids("ingest", "worker", "serve")]
-    peak_mb = 0.0
-    while (seen := client.health().events - before) < events:
+    before_s, peak_mb = cpu_s(processes[-1:]), 0.0
+    while (seen := _events(client) - before) < events:
         if time.monotonic() - begun > _SETTLES_WITHIN_S or pipeline.died():
             raise SystemExit(f"{seen:,} of {events:,} caught up with, ended: {pipeline.died()}")
         peak_mb = max(peak_mb, processes[-1].memory_info().rss / 1e6)
@@ -234,10 +244,18 @@ def _caught_up(pipeline: Pipeline, minutes: int, rate: int) -> dict[str, Any]:
         "took_s": took_s,
         "events_per_s": events / took_s,
         "times_real_time": minutes * 60 / took_s,
+        "cpu_s_per_million": cpu_s(processes) / events * 1e6,
+        "serve_cpu_s_per_million": (cpu_s(processes[-1:]) - before_s) / events * 1e6,
         "serve_peak_mb": peak_mb,
     }
     print(found, flush=True)
     return found
+
+
+def _events(client: ServeClient) -> int:
+    """All that the store counts, by its accounts: what it says of its partitions begins anew with a broker that is."""
+    found = client.query("select sum(events)::bigint as events from accounts", max_rows=1, timeout_s=60)
+    return int(found.table.column("events")[0].as_py())
 
 
 if __name__ == "__main__":

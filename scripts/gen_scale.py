@@ -70,7 +70,7 @@ def overload_table() -> Iterator[str]:
     yield measured(found, how)
     yield ""
     yield from (
-        "| | sent a second | stored a second | ingest, worker, serve: MB at most | MB more a minute, second half |",
+        "| | sent a second | stored a second | ingest, worker, serve: MB at most | MB more a minute, once warm |",
         "|---|---|---|---|---|",
     )
     for what, part in (
@@ -99,11 +99,17 @@ def days_table() -> Iterator[str]:
         f"{found['file_bytes'] / 1e9:,.1f} GB",
     )
     yield ""
-    yield from ("| table | rows | bytes a row in the file |", "|---|---|---|")
+    yield from (
+        "| table | rows | bytes a row in the file | of them histograms (`tally`) | entries of one |",
+        "|---|---|---|---|---|",
+    )
     for table, one in found["tables"].items():
         if one["rows"]:
-            yield f"| `{table}` | {one['rows']:,} | {one['bytes'] / one['rows']:.0f} |"
-    yield f"| rows of panes, hours and days together | {found['pane_rows']:,} | {found['pane_bytes']:.0f} |"
+            of_it = (
+                f"{one['tally_bytes'] / one['rows']:.0f} | {one['tally_entries']:.1f}" if "tally_bytes" in one else " |"
+            )
+            yield f"| `{table}` | {one['rows']:,} | {one['bytes'] / one['rows']:.0f} | {of_it} |"
+    yield f"| panes, hours and days together | {found['pane_rows']:,} | {found['pane_bytes']:.0f} | | |"
     yield ""
     yield from (f"| saved question, {found['repeats']} times each | p50 | p95 |", "|---|---|---|")
     for row in found["queries"]:
@@ -114,7 +120,8 @@ def days_table() -> Iterator[str]:
         f"`serve` answers {found['start_s']:.1f} s after its start. What came in {caught['minutes']} minutes at "
         f"{caught['rate']:,} events/s while nothing ran was in the store {caught['took_s']:.0f} s after ingest and "
         f"worker were started: {caught['events_per_s']:,.0f} events/s, "
-        f"{caught['times_real_time']:.1f} times real time; `serve` held {caught['serve_peak_mb']:,.0f} MB at most."
+        f"{caught['times_real_time']:.1f} times real time, {caught['serve_cpu_s_per_million']:.0f} CPU-seconds of "
+        f"`serve` per million; it held {caught['serve_peak_mb']:,.0f} MB at most."
     )
 
 
@@ -147,10 +154,7 @@ def memory_table() -> Iterator[str]:
 def curves_table() -> Iterator[str]:
     """How the cost of ingest and worker grows with each thing."""
     found = read("curves")
-    yield measured(
-        found,
-        f"{found['events'] / 1e6:g} million events of 480 bytes, 20,000 accounts, 4 partitions but for what is told",
-    )
+    yield measured(found, "events of 480 bytes, 20,000 accounts, 4 partitions but for what is told")
     for curve, rows in found["curves"].items():
         yield ""
         yield from (

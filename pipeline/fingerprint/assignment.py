@@ -94,7 +94,10 @@ class Assignment:
         self.draining = False
 
     def close(self) -> None:
-        """End the threads; nothing is taken in afterwards."""
+        """End the threads; nothing is taken in afterwards, and what still opens a partition ends when it has."""
+        # To cancel that is not enough: aiokafka's reader, being stopped, keeps a cancellation to itself. The partition
+        # then waited for messages, and the process for the partition, for ever.
+        self.revoke(list(self._slots))
         self._threads.shutdown(cancel_futures=True)
 
     def revoke(self, partitions: Iterable[int]) -> None:

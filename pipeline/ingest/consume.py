@@ -19,7 +19,7 @@ from pipeline.ingest.pending import Source
 from pipeline.ingest.records import size_bytes, to_raw
 
 PARTITION_FETCH_BYTES: Final = 8 << 20
-FIRST_GUESS_BYTES: Final = 4096  # of a message, before any was seen
+FIRST_RECORDS: Final = 16  # polled before any was seen: nobody knows how large they are
 GATHER_BYTES: Final = 1 << 20  # the broker waits for so much, or so long: fewer, fatter batches
 GATHER_MS: Final = 200
 MAX_POLL_INTERVAL_MS: Final = 300_000
@@ -43,7 +43,7 @@ class Member:
         self._limit_bytes = settings.ingest.buffer_bytes
         self._poll_records = settings.ingest.poll_records
         self._poll_timeout_ms = settings.ingest.poll_timeout_ms
-        self._message_bytes = float(FIRST_GUESS_BYTES)
+        self._message_bytes = 0.0  # none was seen
         self.consumer = self._made()
 
     @property
@@ -65,7 +65,8 @@ class Member:
         """Rows of RAW, at most about as many bytes as fit beside ``held_bytes``; empty when nothing came in time."""
         self._press(held_bytes)
         room = max(0, self._limit_bytes - held_bytes)
-        records = max(1, min(self._poll_records, int(room / self._message_bytes)))
+        fitting = int(room / self._message_bytes) if self._message_bytes else FIRST_RECORDS
+        records = max(1, min(self._poll_records, fitting))
         polled = self.consumer.poll(timeout_ms=self._poll_timeout_ms, max_records=records)
         raw = to_raw(polled, received_s=self._clock.monotonic())
         if raw.height:

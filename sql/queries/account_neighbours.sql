@@ -3,6 +3,11 @@
 -- $hours = 168
 -- $most_holders = 200
 with
+newest as (
+    select max(last_seen) as last_seen
+    from accounts
+),
+
 chosen as (
     select coalesce(
         $account,
@@ -11,23 +16,51 @@ chosen as (
     ) as account_id
 ),
 
-shared as (
-    select distinct
-        source_id as account_id,
-        target_kind as kind,
-        target_id as id
-    from
-        link_rows(
-            (select max(last_seen) from accounts) - to_hours($hours::integer - 1),
-            (select max(last_seen) from accounts) + interval 1 hour
-        )
-    where target_kind not in ('model', 'asn')
-    union all
+facts as (
     select
         account_id,
         unnest(['payment', 'email domain', 'organisation']) as kind,
         unnest([payment_hash, email_domain, organisation]) as id
     from accounts
+),
+
+-- What the account has, before who else has it: of all things that all accounts have, few are its own.
+mine as (
+    select distinct
+        target_kind as kind,
+        target_id as id
+    from
+        link_rows(
+            (select last_seen from newest) - to_hours($hours::integer - 1),
+            (select last_seen from newest) + interval 1 hour
+        )
+    where source_id = (select account_id from chosen) and target_kind not in ('model', 'asn')
+    union all
+    select
+        kind,
+        id
+    from facts
+    where account_id = (select account_id from chosen) and id is not null
+),
+
+shared as (
+    select distinct
+        used.source_id as account_id,
+        mine.kind,
+        mine.id
+    from
+        link_rows(
+            (select last_seen from newest) - to_hours($hours::integer - 1),
+            (select last_seen from newest) + interval 1 hour
+        ) as used
+    inner join mine on used.target_kind = mine.kind and used.target_id = mine.id
+    union all
+    select
+        facts.account_id,
+        mine.kind,
+        mine.id
+    from facts
+    inner join mine on facts.kind = mine.kind and facts.id = mine.id
 ),
 
 holders as (
@@ -37,7 +70,6 @@ holders as (
         id,
         count(*) as accounts
     from shared
-    where id is not null
     group by kind, id
     having count(*) between 2 and $most_holders
 )
@@ -47,9 +79,8 @@ select
     count(*) as shared_things,
     round(sum(1 / holders.accounts), 3) as closeness,
     list(other.kind || ':' || other.id order by holders.accounts, other.kind, other.id)[1:10] as some_of_them
-from chosen
-inner join shared as mine on chosen.account_id = mine.account_id
-inner join holders on mine.kind = holders.kind and mine.id = holders.id
-inner join shared as other on mine.kind = other.kind and mine.id = other.id and mine.account_id <> other.account_id
+from shared as other
+inner join holders on other.kind = holders.kind and other.id = holders.id
+where other.account_id <> (select account_id from chosen)
 group by other.account_id
 order by closeness desc, other.account_id asc;

@@ -9,12 +9,13 @@ select
     list(distinct links.target_id order by links.target_id)[1:10] as some_networks,
     min(links.first_seen) as first_seen,
     max(links.last_seen) as last_seen
-from links
+from
+    key_link_rows(
+        (select max(last_seen) from accounts) - to_hours($hours::integer - 1),
+        (select max(last_seen) from accounts) + interval 1 hour
+    ) as links
 left join api_keys on links.source_id = api_keys.api_key_id
-where
-    links.source_kind = 'api_key'
-    and links.target_kind = 'network'
-    and links.hour >= (select max(last_seen) from accounts) - to_hours($hours::integer)
+where links.target_kind = 'network'
 group by links.source_id
 having count(distinct links.target_id) >= $networks
 order by networks desc, requests desc, links.source_id asc;

@@ -6,14 +6,18 @@
 -- $accounts = 500
 -- $rows = 50
 with
-said as (
-    select
-        account_id,
-        sum(events)::bigint as events,
-        distribution_sum(prompt_sum) as prompt_sum
-    from prompt_distributions
-    where hour >= (select max(last_seen) from accounts) - to_hours($hours::integer)
-    group by account_id
+newest as (
+    select max(last_seen) as last_seen
+    from accounts
+),
+
+said as materialized (
+    select *
+    from
+        account_distributions(
+            (select last_seen from newest) - to_hours($hours::integer - 1),
+            (select last_seen from newest) + interval 1 hour
+        )
 ),
 
 everyone as (
@@ -32,7 +36,7 @@ busy as (
     limit $accounts
 ),
 
-measured as (
+measured as materialized (
     -- In standard errors of chance, from what all others ask.
     select
         busy.account_id,
@@ -56,13 +60,20 @@ measured as (
 
 prompt as (
     select
-        entity_id as account_id,
+        account_id,
         sketch_merge(flatten(list(prompt_sketch))) as prompt_sketch
-    from fingerprints_1d
+    from
+        account_rows(
+            (select last_seen from newest) - to_hours($hours::integer + 23),
+            (select last_seen from newest) + interval 1 hour
+        )
     where
-        kind = 'account'
-        and window_start >= (select max(last_seen) from accounts) - to_hours($hours::integer + 24)
-    group by entity_id
+        account_id in (
+            select measured.account_id
+            from measured
+            where measured.apart >= $apart
+        )
+    group by account_id
 ),
 
 unusual as (

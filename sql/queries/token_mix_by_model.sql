@@ -8,10 +8,11 @@ select
     sum(output_tokens)::bigint as output_tokens,
     round(sum(output_tokens) / nullif(sum(sum(output_tokens)) over (), 0), 4) as share_of_output,
     round(sum(output_tokens) / sum(events), 1) as output_tokens_per_request
-from links
-where
-    source_kind = 'account'
-    and target_kind = 'model'
-    and hour >= (select max(last_seen) from accounts) - to_hours($hours::integer)
+from
+    link_rows(
+        (select max(last_seen) from accounts) - to_hours($hours::integer - 1),
+        (select max(last_seen) from accounts) + interval 1 hour
+    )
+where target_kind = 'model'
 group by target_id
 order by requests desc, model asc;

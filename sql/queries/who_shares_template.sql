@@ -2,6 +2,27 @@
 -- $template = null
 -- $hours = 24
 with
+newest as (
+    select max(last_seen) as last_seen
+    from accounts
+),
+
+chosen as (
+    select coalesce($template, arg_max(template, accounts)) as template
+    from (
+        select
+            target_id as template,
+            count(distinct source_id) as accounts
+        from
+            link_rows(
+                (select last_seen from newest) - to_hours($hours::integer - 1),
+                (select last_seen from newest) + interval 1 hour
+            )
+        where target_kind = 'template'
+        group by target_id
+    ) as sizes
+),
+
 recent as (
     select
         source_id as account_id,
@@ -10,23 +31,13 @@ recent as (
         sum(output_tokens) as output_tokens,
         min(first_seen) as first_seen,
         max(last_seen) as last_seen
-    from links
-    where
-        source_kind = 'account'
-        and target_kind = 'template'
-        and hour >= (select max(last_seen) from accounts) - to_hours($hours::integer)
+    from
+        link_rows(
+            (select last_seen from newest) - to_hours($hours::integer - 1),
+            (select last_seen from newest) + interval 1 hour
+        )
+    where target_kind = 'template' and target_id = (select template from chosen)
     group by source_id, target_id
-),
-
-chosen as (
-    select coalesce($template, arg_max(template, accounts)) as template
-    from (
-        select
-            template,
-            count(*) as accounts
-        from recent
-        group by template
-    ) as sizes
 )
 
 select
@@ -40,6 +51,5 @@ select
     recent.first_seen,
     recent.last_seen
 from recent
-inner join chosen on recent.template = chosen.template
 inner join accounts on recent.account_id = accounts.account_id
 order by recent.requests desc, recent.account_id asc;

@@ -303,6 +303,20 @@ def test_a_partition_that_is_given_back_is_known_without_being_read_again(monkey
     assert warmed == [(0, 3)]  # only once others had it meanwhile
 
 
+def test_a_partition_that_opens_when_all_is_over_keeps_nobody_waiting() -> None:
+    async def run() -> None:
+        told = Told()
+        told.opening.clear()
+        assignment = assigned(told)
+        tasks = begin(assignment, 0)
+        await asyncio.sleep(0)
+        assignment.close()
+        told.opening.set()  # as where the cancellation was kept to itself
+        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+
+    asyncio.run(run())
+
+
 async def _put(assignment: Assignment, offsets: range) -> None:
     for offset in offsets:
         await assignment.put(0, offset, GENERATION, batch(offset))
