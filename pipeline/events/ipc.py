@@ -45,9 +45,13 @@ def read_frame(value: bytes, columns: Sequence[str] | None = None) -> pl.DataFra
     try:
         open_ipc = pa.ipc.open_file if value.startswith(_FILE_MAGIC) else pa.ipc.open_stream
         opened = open_ipc(value, options=_OPTIONS)
-        table = opened.read_all()
-        if columns is not None:
-            table = table.select(columns)
+        if columns is None:
+            table = opened.read_all()
+        else:
+            # Selected before reading: else all the others are decompressed as well.
+            places = [opened.schema.names.index(name) for name in columns]
+            options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=places)
+            table = open_ipc(value, options=options).read_all().select(columns)
         table.validate(full=True)
         return pl.DataFrame(pl.from_arrow(table))
     # ArrowMemoryError is what an absurd length gives; a panic (a BaseException) what Polars makes of an odd type.

@@ -19,6 +19,7 @@ from pipeline.ingest.pending import Source
 from pipeline.ingest.records import size_bytes, to_raw
 
 PARTITION_FETCH_BYTES: Final = 8 << 20
+POLL_BYTES: Final = 16 << 20  # decoded at once: some ten times as large then, and no cheaper an event with more
 FIRST_RECORDS: Final = 16  # polled before any was seen: nobody knows how large they are
 GATHER_BYTES: Final = 1 << 20  # the broker waits for so much, or so long: fewer, fatter batches
 GATHER_MS: Final = 200
@@ -64,7 +65,7 @@ class Member:
     def poll(self, held_bytes: int) -> pl.DataFrame:
         """Rows of RAW, at most about as many bytes as fit beside ``held_bytes``; empty when nothing came in time."""
         self._press(held_bytes)
-        room = max(0, self._limit_bytes - held_bytes)
+        room = min(POLL_BYTES, max(0, self._limit_bytes - held_bytes))
         fitting = int(room / self._message_bytes) if self._message_bytes else FIRST_RECORDS
         records = max(1, min(self._poll_records, fitting))
         polled = self.consumer.poll(timeout_ms=self._poll_timeout_ms, max_records=records)

@@ -1,5 +1,6 @@
 """Damaged Arrow is an error, whatever byte is wrong: it never ends the process, as an absurd length once did."""
 
+import contextlib
 import io
 
 import polars as pl
@@ -32,11 +33,21 @@ def test_every_byte_may_be_wrong(stream: bool) -> None:
     for position in range(len(whole)):
         for byte in (0x00, 0x7F, 0xFF):
             damaged = whole[:position] + bytes([byte]) + whole[position + 1 :]
+            with contextlib.suppress(ArrowError):
+                read_frame(damaged, ["event_id"])
             try:
                 read_frame(damaged)
             except ArrowError:
                 refused += 1
     assert refused > len(whole) // 4
+
+
+@pytest.mark.parametrize("stream", [False, True, None])
+def test_some_columns_are_as_in_all_of_them(stream: bool | None) -> None:
+    whole = _written(stream=stream)
+    assert read_frame(whole, ["status", "event_id"]).equals(FRAME.select("status", "event_id"))
+    with pytest.raises(ArrowError):
+        read_frame(whole, ["status", "nothing"])
 
 
 def test_a_batch_that_was_cut_anywhere_is_refused() -> None:
