@@ -10,7 +10,7 @@ from kafka.structs import TopicPartition
 from pipeline.clock import ManualClock
 from pipeline.config import Settings
 from pipeline.config.tree import IngestSettings
-from pipeline.ingest.consume import FIRST_RECORDS, Member
+from pipeline.ingest.consume import FIRST_RECORDS, POLL_BYTES, Member
 
 LIMIT_BYTES = 1_000_000
 
@@ -42,3 +42,15 @@ def test_the_first_poll_takes_no_more_than_fits_either(monkeypatch: pytest.Monke
         assert member.poll(0)["value"].bin.size().sum() <= LIMIT_BYTES
     full = min(settings.ingest.poll_records, LIMIT_BYTES // size)
     assert backlog.asked == [FIRST_RECORDS, full, full]
+
+
+def test_a_poll_takes_no_more_than_is_decoded_at_once_however_much_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backlog = Backlog(1 << 20)
+    monkeypatch.setattr(Member, "_made", lambda _self: backlog)
+    member = Member(Settings(), ManualClock(), lambda _gone: None)
+    for _ in range(3):
+        member.poll(0)
+    assert backlog.asked == [FIRST_RECORDS, 16, 16]
+    assert FIRST_RECORDS <= POLL_BYTES >> 20
