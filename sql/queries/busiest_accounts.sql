@@ -10,7 +10,7 @@ with sent as (
         sum(errors) / sum(events) as error_share,
         max(last_seen) as last_seen
     from
-        account_rows(
+        account_request_rows(
             (select max(seen.last_seen) from accounts as seen) - to_hours($hours::integer - 1),
             (select max(seen.last_seen) from accounts as seen) + interval 1 hour
         )

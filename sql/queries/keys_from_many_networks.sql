@@ -10,7 +10,8 @@ select
     min(links.first_seen) as first_seen,
     max(links.last_seen) as last_seen
 from
-    key_link_rows(
+    links_of(
+        'api_key',
         (select max(last_seen) from accounts) - to_hours($hours::integer - 1),
         (select max(last_seen) from accounts) + interval 1 hour
     ) as links

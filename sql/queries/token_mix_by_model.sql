@@ -9,7 +9,8 @@ select
     round(sum(output_tokens) / nullif(sum(sum(output_tokens)) over (), 0), 4) as share_of_output,
     round(sum(output_tokens) / sum(events), 1) as output_tokens_per_request
 from
-    link_rows(
+    links_of(
+        'account',
         (select max(last_seen) from accounts) - to_hours($hours::integer - 1),
         (select max(last_seen) from accounts) + interval 1 hour
     )

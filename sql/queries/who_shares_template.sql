@@ -32,7 +32,8 @@ recent as (
         min(first_seen) as first_seen,
         max(last_seen) as last_seen
     from
-        link_rows(
+        links_of(
+            'account',
             (select last_seen from newest) - to_hours($hours::integer - 1),
             (select last_seen from newest) + interval 1 hour
         )

@@ -1,16 +1,14 @@
 -- What accounts did between two moments, by whole hours, as it is stored: from account_rows(begin, end). Several rows
 -- may be about one account and hour, and add up; account_hours adds them up, at a cost. Columns: those of
--- account_hours, and errors, latency_ms and tally, which add up too.
+-- account_hours, and tally, whose counts add up too.
 create or replace macro account_rows(window_begin, window_end) as table
     select
         entity_id as account_id,
         window_start,
         events,
-        errors,
         refused,
         input_tokens,
         output_tokens,
-        latency_ms,
         single_turn,
         tool_events,
         sampled_n,
@@ -31,11 +29,9 @@ create or replace macro account_rows(window_begin, window_end) as table
         entity_id as account_id,
         time_bucket(interval '1 hour', pane, timestamptz '1970-01-01 00:00:00+00') as window_start,
         events,
-        errors,
         refused,
         input_tokens,
         output_tokens,
-        latency_ms,
         single_turn,
         tool_events,
         sampled_n,

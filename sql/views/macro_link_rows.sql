@@ -1,6 +1,6 @@
 -- What accounts used between two moments, by whole hours, as it is stored: from link_rows(begin, end). Several rows may
 -- be about one account, thing and hour, and add up; `links` adds them up, at a cost. Columns: hour, source_id,
--- target_kind, target_id, events, output_tokens, first_seen, last_seen.
+-- target_kind, target_id, events, first_seen, last_seen.
 create or replace macro link_rows(window_begin, window_end) as table
     select
         hour,
@@ -8,7 +8,6 @@ create or replace macro link_rows(window_begin, window_end) as table
         target_kind,
         target_id,
         events,
-        output_tokens,
         first_seen,
         last_seen
     from link_hour
@@ -23,7 +22,6 @@ create or replace macro link_rows(window_begin, window_end) as table
         target_kind,
         target_id,
         events,
-        output_tokens,
         first_seen,
         last_seen
     from link_delta
