@@ -35,6 +35,8 @@ from pipeline.metrics import Metrics
 
 _RETRY_S: Final = 0.5
 _THREADS: Final = 2
+_FAR_BEHIND: Final = 40  # offsets: twenty batches and their markers, four seconds of a stream that is kept up with
+_BEHIND_EMIT_S: Final = 3.0
 
 _Made = TypeVar("_Made")
 
@@ -54,8 +56,8 @@ class Group(Protocol):
         """Commit; False where the group has moved on, or ``ours`` says no."""
         ...
 
-    def read_to_end(self, partition: TopicPartition) -> bool:
-        """Whether there is nothing more to read at present."""
+    def behind(self, partition: TopicPartition) -> int | None:
+        """Offsets that are not read yet; None where that is not known."""
         ...
 
 
@@ -216,11 +218,23 @@ class Assignment:
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *what)
 
     async def emit(self) -> None:
-        """Emit every partition that has something to tell, then commit."""
-        slots = [slot for slot in self._slots.values() if slot.state is not None]
+        """Emit every partition that has something to tell, then commit.
+
+        One that is far behind waits until it is full, or a while: sooner would not be seen sooner by much, and of more
+        events there are fewer rows an event, here and for whoever reads them.
+        """
+        slots = [slot for slot in self._slots.values() if slot.state is not None and not self._catches_up(slot)]
         await asyncio.gather(*(self._emit_locked(few) for few in few_at_a_time(slots)))
         await self._commit(slots)
         self._show_pending()
+
+    def _catches_up(self, slot: Slot) -> bool:
+        return (
+            not self.draining
+            and slot.state is not None
+            and slot.state.since_emitted_s < _BEHIND_EMIT_S
+            and (self._group.behind(slot.partition) or 0) > _FAR_BEHIND
+        )
 
     async def _emit_locked(self, slots: Sequence[Slot]) -> None:
         async with contextlib.AsyncExitStack() as locks:
@@ -235,7 +249,7 @@ class Assignment:
                 slot.state,
                 slot.generation,
                 slot.committed,
-                at_end=not full and slot.waiting.empty() and self._group.read_to_end(slot.partition),
+                at_end=not full and slot.waiting.empty() and self._group.behind(slot.partition) == 0,
             )
             for slot in slots
             if slot.state is not None

@@ -95,6 +95,11 @@ class PartitionState:
         return self._events + self._unsettled_events
 
     @property
+    def since_emitted_s(self) -> float:
+        """How long ago the last emission was, or the beginning."""
+        return self._clock.monotonic() - self._emitted_s
+
+    @property
     def full(self) -> bool:
         """Whether so much is pending that an emission is due before anything more is taken in."""
         return self.pending_events >= self._settings.emit_events

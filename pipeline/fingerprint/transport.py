@@ -51,18 +51,18 @@ class CommittedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         done: bool = await self._in_thread(self._commit_exactly(generation, offsets, ours))
         return done
 
-    def read_to_end(self, partition: TopicPartition) -> bool:
-        """Whether all there is (of committed transactions) was fetched, as far as a recent answer tells."""
+    def behind(self, partition: TopicPartition) -> int | None:
+        """Offsets (of committed transactions) that were not fetched yet, as far as a recent answer tells; else None."""
         assignment = self._ensure_consumer()._subscription.subscription.assignment  # noqa: SLF001
         if assignment is None or partition not in assignment.tps:
-            return False
+            return None
         state = assignment.state_value(partition)
         if state is None or state.timestamp is None or not state.has_valid_position:
-            return False
+            return None
         if time.time() * 1000 - state.timestamp > _FETCH_STALE_MS:
-            return False
+            return None
         end = state.lso if state.lso is not None and state.lso >= 0 else state.highwater
-        return end is not None and state.position >= end
+        return None if end is None else max(0, end - state.position)
 
     async def _in_thread(self, call: Any) -> Any:
         # Not through the thread's own queue: two calls at a time run there, and one is a fetch that waits.

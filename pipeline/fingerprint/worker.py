@@ -227,8 +227,8 @@ class _AppGroup:
     async def commit_exactly(self, generation: int, offsets: Any, ours: Callable[[], bool]) -> bool:
         return await self._thread.commit_exactly(generation, offsets, ours)
 
-    def read_to_end(self, partition: TopicPartition) -> bool:
-        return self._thread.read_to_end(partition)
+    def behind(self, partition: TopicPartition) -> int | None:
+        return self._thread.behind(partition)
 
 
 def _stop_flag(stop: threading.Event | None) -> Callable[[], bool]:

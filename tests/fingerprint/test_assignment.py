@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from aiokafka import TopicPartition
 
-from pipeline.clock import ManualClock
+from pipeline.clock import Clock, ManualClock
 from pipeline.config import Settings
 from pipeline.events.batch import encode_events
 from pipeline.fingerprint.assignment import Assignment
@@ -39,6 +39,7 @@ class Told:
         self.committing = asyncio.Event()
         self.committing.set()
         self.position: int | None = None
+        self.offsets_behind: int | None = 0
         self.asked = 0  # commits begun, whether they have ended or not
 
     async def send_delta(self, delta: Delta, *, ours: Callable[[], bool]) -> bool:
@@ -65,15 +66,17 @@ class Told:
         self.commits.append({partition.partition: offset for partition, offset in offsets.items()})
         return True
 
-    def read_to_end(self, _partition: TopicPartition) -> bool:
-        return True
+    def behind(self, _partition: TopicPartition) -> int | None:
+        return self.offsets_behind
 
     def of(self, partition: int) -> list[tuple[int, int, int]]:
         """From, to and events of each delta of a partition."""
         return [(one.from_offset, one.to_offset, one.events) for one in self.deltas if one.partition == partition]
 
 
-def assigned(told: Told, *, emit_events: int = 1_000_000, metrics: Metrics | None = None) -> Assignment:
+def assigned(
+    told: Told, *, emit_events: int = 1_000_000, metrics: Metrics | None = None, clock: Clock | None = None
+) -> Assignment:
     settings = Settings()
     settings = settings.model_copy(
         update={"worker": settings.worker.model_copy(update={"emit_events": emit_events, "dedup_window_s": 0})}
@@ -83,7 +86,7 @@ def assigned(told: Told, *, emit_events: int = 1_000_000, metrics: Metrics | Non
         reader_options={},
         publisher=cast("Publisher", told),
         group=told,
-        clock=ManualClock(),
+        clock=clock or ManualClock(),
         metrics=metrics or Metrics(),
     )
 
@@ -126,6 +129,36 @@ def test_batches_of_all_partitions_are_taken_in_order_and_counted() -> None:
         assert deltas[-1][1] == 23
         assert max(events for _, _, events in deltas) == 30
     assert {0: 23, 1: 23}.items() <= {key: end for commit in told.commits for key, end in commit.items()}.items()
+
+
+def test_a_partition_that_is_far_behind_emits_seldom_and_at_once_when_it_is_to_end() -> None:
+    async def run() -> list[int]:
+        told, clock = Told(), ManualClock()
+        told.offsets_behind = 1000
+        assignment = assigned(told, clock=clock)
+        tasks = begin(assignment, 0)
+        emitted = []
+        for offset, wait_s in enumerate((0.7, 1.4, 1.4, 0.7)):
+            await _put(assignment, range(offset, offset + 1))
+            await _taken(assignment, offset)
+            clock.advance(wait_s)
+            await assignment.emit()
+            emitted.append(len(told.deltas))
+        told.offsets_behind = 3  # as of a stream that is kept up with
+        await assignment.emit()
+        emitted.append(len(told.deltas))
+        told.offsets_behind = 1000
+        await _put(assignment, range(4, 5))
+        await _taken(assignment, 4)
+        assignment.draining = True
+        await assignment.emit()
+        emitted.append(len(told.deltas))
+        assignment.revoke([0])
+        await asyncio.gather(*tasks)
+        assignment.close()
+        return emitted
+
+    assert asyncio.run(run()) == [0, 0, 1, 1, 2, 3]
 
 
 def test_what_comes_while_a_partition_opens_waits_and_keeps_its_order() -> None:
@@ -315,6 +348,12 @@ def test_a_partition_that_opens_when_all_is_over_keeps_nobody_waiting() -> None:
         await asyncio.wait_for(asyncio.gather(*tasks), 5)
 
     asyncio.run(run())
+
+
+async def _taken(assignment: Assignment, offset: int) -> None:
+    """Until the message at that offset is in its state."""
+    while (state := assignment._slots[0].state) is None or state.next_offset <= offset:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
 
 
 async def _put(assignment: Assignment, offsets: range) -> None:
