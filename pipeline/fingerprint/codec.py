@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ import msgspec
 import polars as pl
 
 from pipeline.errors import CorruptBatchError
-from pipeline.events.ipc import ArrowError, read_frame, write_frame
+from pipeline.events.ipc import ArrowError, read_frame
 from pipeline.fingerprint.distributions import SCALE
 from pipeline.fingerprint.schema import DISTRIBUTIONS, FEATURES, LINKS, LOOPS, PANES, Delta
 
@@ -214,9 +215,10 @@ def _whole(head: PartHeader, parts: Iterable[tuple[PartHeader, pl.DataFrame]]) -
 
 
 def _pieces(frame: pl.DataFrame, max_bytes: int) -> Iterator[bytes]:
-    value = write_frame(frame)
-    if len(value) <= max_bytes or frame.height <= 1:
-        yield value
+    sink = io.BytesIO()
+    frame.write_ipc(sink, compression="zstd")
+    if sink.tell() <= max_bytes or frame.height <= 1:
+        yield sink.getvalue()
         return
     half = frame.height // 2
     yield from _pieces(frame.head(half), max_bytes)

@@ -36,8 +36,8 @@ from pipeline.store import Store, new_epoch, next_offsets, stored_epochs
 from pipeline.store.upkeep import Upkeep
 
 HEALTH_EVERY_S = 1.0
-# Deltas are four to twelve times as large in memory: what comes of all partitions at once is one transaction.
-PARTITION_FETCH_BYTES = 5_242_880
+# Deltas are ten to thirty times as large in memory: what comes of all partitions at once is one transaction.
+PARTITION_FETCH_BYTES = 2_097_152
 GATHER_MS = 25
 RETRY_AFTER_S = 2.0  # a full disk is looked at again so often
 
