@@ -79,16 +79,6 @@ def aggregate_each(shares: Sequence[pl.DataFrame]) -> list[tuple[pl.DataFrame, p
     return [found.get(number, none) for number in range(len(shares))]
 
 
-def sort_panes(panes: pl.DataFrame) -> pl.DataFrame:
-    """The one order of rows that PANES frames have."""
-    return panes.sort("kind", "entity_id", "pane")
-
-
-def sort_links(links: pl.DataFrame) -> pl.DataFrame:
-    """The one order of rows that LINKS frames have."""
-    return links.sort("source_kind", "source_id", "target_kind", "target_id", "hour")
-
-
 @dataclass(frozen=True, slots=True)
 class _Part:
     """Events by one kind of entity."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.fingerprint.aggregate import sort_links, sort_panes
 from pipeline.fingerprint.grouping import Coded, code_integers, code_strings, combine, group
 from pipeline.fingerprint.schema import LINKS, PANES, SUMS
 from pipeline.fingerprint.sketch import merge_sketches, merge_tallies
@@ -27,7 +26,7 @@ def merge_panes(*frames: pl.DataFrame) -> pl.DataFrame:
         merge_sketches(groups, panes["ip_sketch"]).alias("ip_sketch"),
         merge_sketches(groups, panes["prompt_sketch"]).alias("prompt_sketch"),
     )
-    return sort_panes(merged.select(PANES.names()).cast(PANES))
+    return merged.select(PANES.names()).cast(PANES).sort("kind", "entity_id", "pane")
 
 
 def merge_links(*frames: pl.DataFrame) -> pl.DataFrame:
@@ -42,7 +41,7 @@ def merge_links(*frames: pl.DataFrame) -> pl.DataFrame:
             pl.col("last_seen").max(),
         )
     )
-    return sort_links(merged.select(LINKS.names()))
+    return merged.select(LINKS.names()).sort("source_kind", "source_id", "target_kind", "target_id", "hour")
 
 
 def _code(column: pl.Series) -> Coded:

@@ -8,7 +8,6 @@ from typing import Final, Protocol
 import duckdb
 
 from pipeline.config import Lake, Place, StoreSettings
-from pipeline.errors import StoreError
 from pipeline.store.connection import connect, explained, lock
 
 # Failures of the store itself, not of the statement that met them. TransactionException: an earlier statement's failure
@@ -121,22 +120,13 @@ class DuckDBFile:
         """Nothing is held but the connection."""
 
 
-def database_at(place: Place | None, *, read_only: bool) -> Database:
-    """What is at a place; nothing is opened yet.
-
-    Raises:
-        StoreError: what a DuckLake needs is not installed.
-    """
+def database_at(place: Place | None) -> Database:
+    """What is at a place; nothing is opened yet."""
     if not isinstance(place, Lake):
         return DuckDBFile(place)
-    try:
-        from pipeline.store.lake import DuckLake  # noqa: PLC0415 - what it needs is an extra
-    except ModuleNotFoundError as error:
-        raise StoreError(
-            f"{place}: a DuckLake needs a package that is not installed ({error.name})",
-            next_step="pip install 'stillwatch[ducklake]'",
-        ) from error
-    return DuckLake(place, read_only=read_only)
+    from pipeline.store.lake import DuckLake  # noqa: PLC0415 - few have one
+
+    return DuckLake(place)
 
 
 def _size(path: Path) -> int:

@@ -44,13 +44,12 @@ _EXTENSIONS: Final = {"postgres": ("ducklake", "postgres_scanner"), "sqlite": ("
 class DuckLake:
     """A DuckLake attached to a DuckDB in memory, whose tables are found by their bare names."""
 
-    def __init__(self, lake: Lake, *, read_only: bool) -> None:
+    def __init__(self, lake: Lake) -> None:
         self.place: Place | None = lake
         self.key: Path | None = None  # the writer's lock tells a second one, in this process too
         self._lake = lake
         self._mark = uuid.uuid4().hex
         self._lock: WriterLock | None = None
-        self._read_only = read_only
         self._to_tidy: list[str] = []
 
     def connect(self, settings: StoreSettings, *, read_only: bool) -> duckdb.DuckDBPyConnection:
@@ -107,10 +106,9 @@ class DuckLake:
         connection.execute(f"use {NAME}")
         connection.execute("set global timezone = 'UTC'")
         connection.execute("set global ducklake_max_retry_count = 0")
-        [path] = connection.execute(
-            f"select value from ducklake_options('{NAME}') where option_name = 'data_path'"  # noqa: S608 - a literal
-        ).fetchone() or ("",)
-        connection.execute("set global allowed_directories = $directories", {"directories": [f"{wanted or path}/"]})
+        connection.execute(
+            "set global allowed_directories = $directories", {"directories": [_data(connection, wanted)]}
+        )
 
     def claim(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Leave this writer's mark."""
@@ -219,6 +217,21 @@ def _check_directory(catalog: Path, *, read_only: bool) -> None:
         raise StoreError(f"{catalog}: no DuckLake here", next_step="make one: stillwatch serve, or stillwatch analyze")
     if not catalog.absolute().parent.is_dir():
         raise StoreError(f"{catalog.parent}: no such directory", next_step=f"mkdir -p {catalog.parent}")
+
+
+def _data(connection: duckdb.DuckDBPyConnection, wanted: Path | None) -> str:
+    """The directory of the data files, which alone may be reached.
+
+    Raises:
+        StoreError: the lake does not say, and nobody else does.
+    """
+    row = connection.execute(
+        f"select value from ducklake_options('{NAME}') where option_name = 'data_path'"  # noqa: S608 - a literal
+    ).fetchone()
+    found = str(wanted or (row and row[0]) or "")
+    if not found.rstrip("/"):  # the root of all files would be allowed
+        raise StoreError("a DuckLake without a directory for its data", next_step="set store.data_path")
+    return f"{found.rstrip('/')}/"
 
 
 def _beside_a_new(lake: Lake) -> Path | None:

@@ -55,7 +55,7 @@ class Store:
             StoreVersionError: a newer version wrote it; or it is older and opened for reading only.
             StoreError: it cannot be opened; the message says why.
         """
-        database = database_at(place, read_only=read_only)
+        database = database_at(place)
         with cls._open_guard:
             if database.key is not None and database.key in cls._open:
                 raise StoreLockedError(f"{place}: open in this process already", next_step="close it first")

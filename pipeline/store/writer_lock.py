@@ -78,8 +78,13 @@ class _SessionLock:
     """Of a Postgres session of its own, outside any transaction: an open one would keep Postgres from cleaning up."""
 
     def __init__(self, lake: Lake, password: SecretStr | None) -> None:
-        import psycopg  # noqa: PLC0415 - needed for Postgres only
-
+        try:
+            import psycopg  # noqa: PLC0415 - needed for Postgres only
+        except ImportError as error:  # psycopg's own, too, where there is no libpq
+            raise StoreError(
+                f"{lake}: psycopg, which keeps a second writer out, cannot be used ({str(error).splitlines()[0]})",
+                next_step="pip install 'stillwatch[ducklake]'",
+            ) from None
         try:
             self._session: psycopg.Connection[Any] = psycopg.connect(
                 lake.catalog,

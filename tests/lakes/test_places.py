@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -118,6 +119,19 @@ def test_without_the_extension_it_says_what_to_install(lakes: Lakes, monkeypatch
     with pytest.raises(StoreError, match="extension ducklake") as caught:
         opened(place, settings)
     assert "stillwatch[ducklake]" in caught.value.next_step
+
+
+def test_without_psycopg_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StoreError, match="psycopg") as caught:
+        opened(Lake("postgres", "dbname=x"), SETTINGS)
+    assert "stillwatch[ducklake]" in caught.value.next_step
+
+
+def test_the_root_of_all_files_is_no_directory_for_data(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"data_path": Path("/")})
+    with pytest.raises(StoreError, match="without a directory for its data"):
+        opened(Lake("sqlite", str(tmp_path / "a.sqlite")), settings)
 
 
 def test_a_file_is_no_lake_and_a_lake_no_file(lakes: Lakes, tmp_path: Path) -> None:
