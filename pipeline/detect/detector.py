@@ -166,7 +166,10 @@ class Detector:
             for rule in self.rules:
                 if rule.meta.live and (rule.rule_id in done or changed_since is not None):
                     self._look_live(tx, rule, newest, touched, anyhow=rule.rule_id in done)
+        judging_s = self.clock.monotonic()
         campaigns, judged = self._judge_once(tx, touched.scored, bool(done), watermark)
+        if judged:
+            self._rests.judged(self.clock.monotonic() - judging_s)
         if self.aside is not None:
             self.aside.stored(self.clock.monotonic() - begun_s)
         return DetectionResult(watermark, done, failed, frozenset(touched.accounts), campaigns, judged)
@@ -202,7 +205,8 @@ class Detector:
     ) -> list[Window]:
         """The windows that a rule is to look at now; ``late``: not in this pass any more."""
         on_its_way = self.aside is not None and rule.rule_id in self.aside
-        waits = late or on_its_way or self._rests.pauses(rule.rule_id)
+        rests = self._rests.pauses(rule.rule_id) or self._rests.hurries(rule.rule_id, rule.meta.every)
+        waits = late or on_its_way or rests
         changed = self._changed(tx, rule.rule_id, state, changed_since, waits=waits)
         ahead = state.evaluated_until is None or watermark - state.evaluated_until >= rule.meta.every
         if waits or not (ahead or changed is not None):

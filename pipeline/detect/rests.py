@@ -1,9 +1,10 @@
-"""Which rules rest, and until when: after a failure, after a costly look, after a look at late data."""
+"""Which rules rest, and until when: after a failure, a costly look, a look at late data, any look while catching up."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 from pipeline import logs
@@ -12,6 +13,8 @@ from pipeline.clock import Clock
 LATE_EVERY_S: Final = 15.0  # how often late data may make a rule look again before its next turn
 COSTLY_S: Final = 1.0  # a look that takes longer is costly
 COSTLY_SHARE: Final = 0.05  # of the time that looks of a costly rule may take
+CATCH_UP_SHARE: Final = 0.1  # of the time, for all looks together, while event time runs ahead of the clock
+CATCH_UP_TIMES: Final = 4  # event time runs ahead where a rule's turn comes so many times as often as `every` says
 LIVE_EVERY_S: Final = 1.0  # how often a live rule may look in between, where that costs little
 LIVE_SHARE: Final = 1 / 3  # of the time, for what all live rules together look at in between
 _BACKOFF_S: Final = (60.0, 300.0, 900.0, 3600.0)
@@ -37,10 +40,11 @@ class Rests:
     clock: Clock
     paced: bool  # a stream goes on meanwhile: what is costly rests
     failed: dict[str, Failed] = field(default_factory=dict)
-    _late_looked_s: dict[str, float] = field(default_factory=dict)
+    _looked_s: dict[str, float] = field(default_factory=dict)
     _costly_until_s: dict[str, float] = field(default_factory=dict)
     _live_until_s: dict[str, float] = field(default_factory=dict)
     _look_s: dict[str, float] = field(default_factory=dict)  # how long the last one took
+    _judged_s: float = 0.0  # how long it took to judge what the last pass found
     _anew: set[str] = field(default_factory=set)  # rules that were changed since: earlier failures are not theirs
 
     @property
@@ -55,9 +59,22 @@ class Rests:
         failed = item is not None and now_s < item.until_s
         return failed or (self.paced and now_s < self._costly_until_s.get(rule_id, 0.0))
 
+    def hurries(self, rule_id: str, every: timedelta) -> bool:
+        """Its turn has come long before its time has, as it does where a backlog is read: it looks once for several.
+
+        So long as all looks and the judging of a pass take ten times over, or a quarter of ``every``, whichever is
+        less: at the pace of the clock no rule ever waits for this.
+        """
+        looked_s = self._looked_s.get(rule_id)
+        if not self.paced or looked_s is None:
+            return False
+        pass_s = sum(self._look_s.values()) + self._judged_s
+        rest_s = min(every.total_seconds() / CATCH_UP_TIMES, pass_s / CATCH_UP_SHARE)
+        return self.clock.monotonic() < looked_s + rest_s
+
     def may_look_at_late_data(self, rule_id: str) -> bool:
         """It has not looked just now."""
-        return self.clock.monotonic() - self._late_looked_s.get(rule_id, -LATE_EVERY_S) >= LATE_EVERY_S
+        return self.clock.monotonic() - self._looked_s.get(rule_id, -LATE_EVERY_S) >= LATE_EVERY_S
 
     def look_s(self, rule_id: str) -> float | None:
         """What a look of it took last; None: not known."""
@@ -65,12 +82,16 @@ class Rests:
 
     def looked(self, rule_id: str, look_s: float) -> None:
         """It looked, and worked. Of several windows at once, after a pause, ``look_s`` is what one of them took."""
-        now_s = self._late_looked_s[rule_id] = self.clock.monotonic()
+        now_s = self._looked_s[rule_id] = self.clock.monotonic()
         self._look_s[rule_id] = look_s
         if look_s >= COSTLY_S:
             self._costly_until_s[rule_id] = now_s + look_s * (1 / COSTLY_SHARE - 1)
         self.failed.pop(rule_id, None)
         self._anew.discard(rule_id)
+
+    def judged(self, took_s: float) -> None:
+        """What a pass found was judged."""
+        self._judged_s = took_s
 
     def may_look_live(self, rule_id: str, *, anyhow: bool) -> bool:
         """It may look in between now; ``anyhow``: however lately it did."""
@@ -96,6 +117,7 @@ class Rests:
         """It is another rule now: it is tried at once, and nothing is known of what it takes."""
         self.failed.pop(rule_id, None)
         self._costly_until_s.pop(rule_id, None)
+        self._looked_s.pop(rule_id, None)
         self._live_until_s.pop(rule_id, None)
         self._look_s.pop(rule_id, None)
         self._anew.add(rule_id)
@@ -104,3 +126,4 @@ class Rests:
         """There are no such rules any more."""
         for rule_id in rule_ids:
             self.failed.pop(rule_id, None)
+            self._look_s.pop(rule_id, None)
