@@ -13,7 +13,7 @@ import polars as pl
 
 from pipeline.clock import SystemClock
 from pipeline.config import WorkerSettings
-from pipeline.events.batch import decode_events, encode_events
+from pipeline.events.batch import decode_events, encode_events, stack
 from pipeline.events.schema import EVENTS
 from pipeline.fingerprint.aggregate import aggregate
 from pipeline.fingerprint.codec import encode_delta
@@ -75,7 +75,7 @@ def measure(what: str, events: int, work: Callable[[], object]) -> Measured:
 def run(*, batches: int = 60, batch_events: int = 5_000, emit_events: int = 100_000) -> list[Measured]:
     """Aggregation alone; then a partition: decode, de-duplicate, watermark, aggregate, encode the delta."""
     values = [encode_events(metadata_events(batch_events, seed=seed)) for seed in range(batches)]
-    whole = pl.concat([decode_events(value) for value in values[: max(emit_events // batch_events, 1)]], rechunk=True)
+    whole = stack([decode_events(value) for value in values[: max(emit_events // batch_events, 1)]])
     aggregate(whole.head(1_000))  # imports and thread pools
 
     def partition() -> None:

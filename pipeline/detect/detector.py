@@ -166,10 +166,7 @@ class Detector:
             for rule in self.rules:
                 if rule.meta.live and (rule.rule_id in done or changed_since is not None):
                     self._look_live(tx, rule, newest, touched, anyhow=rule.rule_id in done)
-        judging_s = self.clock.monotonic()
         campaigns, judged = self._judge_once(tx, touched.scored, bool(done), watermark)
-        if judged:
-            self._rests.judged(self.clock.monotonic() - judging_s)
         if self.aside is not None:
             self.aside.stored(self.clock.monotonic() - begun_s)
         return DetectionResult(watermark, done, failed, frozenset(touched.accounts), campaigns, judged)
@@ -183,10 +180,13 @@ class Detector:
         if waits or not (accounts or looked or self._owed):
             return (), False
         # Whole minutes: whoever looked once more in between, at nothing new, would have counted other accounts.
+        begun_s = self.clock.monotonic()
         until = floor_to(watermark, timedelta(minutes=1))
         basis = Basis(known_of_text(tx, until), self._digest)
         _, before = last_naming(tx) or (None, None)
-        return self._judge(tx, accounts, basis, tests=count_tests(tx, until), before=before), True
+        campaigns = self._judge(tx, accounts, basis, tests=count_tests(tx, until), before=before)
+        self._rests.judged(self.clock.monotonic() - begun_s)
+        return campaigns, True
 
     def _held_up_by(self, rule: Rule, spent_s: float) -> bool:
         """Whether the transaction waits for its looks: they are quick and few so far, or there is nowhere else."""

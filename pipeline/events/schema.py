@@ -83,9 +83,6 @@ EVENTS: Final = pl.Schema(
         "loop_in": pl.List(pl.UInt64),
     }
 )
-# Columns that batches of an older version lack, and by which version they came: they are read as null.
-ADDED: Final[Mapping[str, int]] = {"fragments": 2, "request_kind": 3, "distribution": 4, "loop_out": 5, "loop_in": 5}
-
 DEAD_LETTERS: Final = pl.Schema(
     {
         "source_topic": pl.String(),

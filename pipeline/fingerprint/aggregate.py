@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pipeline.events.batch import stack, told
 from pipeline.fingerprint.batch import Batch
 from pipeline.fingerprint.grouping import (
     Coded,
@@ -42,7 +43,7 @@ _Columns = dict[str, npt.NDArray[np.int64] | pl.Series]  # of one part, as long 
 
 
 def aggregate(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What ``events`` (EVENTS, duplicates already gone) add: a PANES and a LINKS frame.
+    """What ``events`` (of ``stack``, without duplicates) add: a PANES and a LINKS frame.
 
     Rows are in order of (kind, entity_id, pane) and (source_kind, source_id, target_kind, target_id, hour); the same
     events in any order and any split, merged, give the same frames.
@@ -57,7 +58,7 @@ def aggregate_each(shares: Sequence[pl.DataFrame]) -> list[tuple[pl.DataFrame, p
     filled = [number for number, events in enumerate(shares) if not events.is_empty()]
     if not filled:
         return [none for _ in shares]
-    events = pl.concat([shares[number] for number in filled], rechunk=True)
+    events = stack([shares[number] for number in filled])
     heights = [shares[number].height for number in filled]
     batch = Batch.of(events, np.repeat(np.arange(len(filled)), heights), len(filled))
     parts = [_Part(kind, entity, batch) for kind, entity in batch.entities.items()]
@@ -202,7 +203,7 @@ def _taken(columns: _Columns, rows: Ints) -> _Columns:
 
 def _blobs(events: pl.DataFrame, batch: Batch) -> _Part | None:
     """Reasoning blobs: a row a distinct blob of an event, of which there is one."""
-    return _exploded("reasoning_blob", events["reasoning_blobs"], batch, unique=True)
+    return _exploded("reasoning_blob", told(events, "reasoning_blobs"), batch, unique=True)
 
 
 def _fragments(events: pl.DataFrame, batch: Batch) -> _Part | None:
@@ -211,11 +212,11 @@ def _fragments(events: pl.DataFrame, batch: Batch) -> _Part | None:
     What is among the smallest of all is among the smallest of every part, so its count is whole: whoever reads takes
     the smallest again, and sees the same however the events were split.
     """
-    return _exploded("fragment", events["fragments"], batch, unique=False)
+    return _exploded("fragment", told(events, "fragments"), batch, unique=False)
 
 
-def _exploded(kind: str, lists: pl.Series, batch: Batch, *, unique: bool) -> _Part | None:
-    if lists.null_count() == len(lists):
+def _exploded(kind: str, lists: pl.Series | None, batch: Batch, *, unique: bool) -> _Part | None:
+    if lists is None:
         return None
     rows = lists.to_frame("hash").with_row_index("row").drop_nulls("hash")
     if unique:

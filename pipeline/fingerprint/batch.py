@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from pipeline.events.batch import told
+from pipeline.events.schema import EVENTS
 from pipeline.fingerprint.grouping import Coded, Ints, code_integers, code_strings, hex16, in_order
 from pipeline.fingerprint.hashing import hash_text
 from pipeline.fingerprint.schema import HOUR_S, PANE_S, SUMS
@@ -34,7 +36,7 @@ class Batch:
 
     @classmethod
     def of(cls, events: pl.DataFrame, share: Ints, shares: int) -> Batch:
-        """Of events (EVENTS, at least one), each of the one of ``shares`` that ``share`` says."""
+        """Of events (as ``stack`` gives them, at least one), each of the one of ``shares`` that ``share`` says."""
         time_us = events["timestamp"].to_physical().to_numpy()
         return cls(
             share=share,
@@ -44,8 +46,8 @@ class Batch:
             hour=_floor(time_us, _HOUR_US),
             sums=_sums(events),
             tallies=tally_codes(events),
-            ip=hash_text(events["ip"]) if events["ip"].null_count() < len(events) else None,
-            prompt=events["prompt_hash"],
+            ip=None if (ip := told(events, "ip")) is None else hash_text(ip),
+            prompt=told(events, "prompt_hash"),
             entities=_entities(events),
         )
 
@@ -82,24 +84,28 @@ def _floor(time_us: Ints, step_us: int) -> Coded:
 
 def _entities(events: pl.DataFrame) -> dict[str, Coded]:
     found: dict[str, Coded | None] = {
-        "account": code_strings(events["account_id"]),
-        "api_key": code_strings(events["api_key_id"]),
-        "end_user": code_strings(events["user_id"]),
-        "client": code_strings(events["client"]),
-        "network": code_strings(events["network"]),
-        "model": code_strings(events["model"]),
+        "account": code_strings(told(events, "account_id")),
+        "api_key": code_strings(told(events, "api_key_id")),
+        "end_user": code_strings(told(events, "user_id")),
+        "client": code_strings(told(events, "client")),
+        "network": code_strings(told(events, "network")),
+        "model": code_strings(told(events, "model")),
     }
     for kind, name in (("template", "template_hash"), ("system_prompt", "system_hash")):
-        coded = code_integers(events[name])
+        coded = code_integers(told(events, name))
         found[kind] = None if coded is None else Coded(coded.codes, hex16(coded.values))
-    asn = code_integers(events["asn"])
+    asn = code_integers(told(events, "asn"))
     found["asn"] = None if asn is None else in_order(asn.codes, asn.values.cast(pl.String))
     return {kind: coded for kind, coded in found.items() if coded is not None}
 
 
 def _sums(events: pl.DataFrame) -> dict[str, Ints]:
     """The summed columns, a value a row; what is null counts as 0. Columns that are 0 throughout are left out."""
-    col = pl.col
+    there = {name for name in events.columns if told(events, name) is not None}
+
+    def col(name: str) -> pl.Expr:
+        return pl.col(name) if name in there else pl.lit(None, EVENTS[name])
+
     wanted: dict[str, tuple[tuple[str, ...], pl.Expr]] = {
         "errors": (("status",), col("status") >= 400),
         "rate_limited": (("status",), col("status") == 429),
@@ -125,7 +131,6 @@ def _sums(events: pl.DataFrame) -> dict[str, Ints]:
         ),
     }
     assert set(wanted) == set(SUMS) - {"events"}
-    there = {name for name in events.columns if events[name].null_count() < len(events)}
     frame = events.select(
         expression.cast(pl.Int64).fill_null(0).alias(name)
         for name, (needs, expression) in wanted.items()

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pipeline.events.batch import told
 from pipeline.events.distribution import PHASES, TURN
 from pipeline.fingerprint.grouping import Ints, code_integers, code_strings, combine, group
 from pipeline.fingerprint.schema import DISTRIBUTIONS, FEATURES, HOUR_S
@@ -30,17 +31,17 @@ _SINES: Final = np.rint(SCALE * np.sin(_ANGLES)).astype(np.int32)
 
 
 def distributions(events: pl.DataFrame) -> pl.DataFrame:
-    """What ``events`` (EVENTS, duplicates already gone) add: a DISTRIBUTIONS frame, in order of (account_id, hour).
+    """What ``events`` (of ``stack``, without duplicates) add: a DISTRIBUTIONS frame, in order of (account_id, hour).
 
     Events without phases add nothing. The same events in any order and any split, merged, give the same frame.
     """
-    if events["distribution"].null_count() == len(events):
+    if told(events, "distribution") is None:
         return DISTRIBUTIONS.to_frame()
-    told = events.select("account_id", "timestamp", "distribution").drop_nulls("distribution")
+    rows = events.select("account_id", "timestamp", "distribution").drop_nulls("distribution")
     # A damaged batch may lack a byte: it counts as 0, and nothing stops.
-    phases = told["distribution"].explode().fill_null(0).to_numpy().reshape(-1, PHASES)
-    hour_us = told["timestamp"].to_physical() // (HOUR_S * 1_000_000) * (HOUR_S * 1_000_000)
-    return _summed(told["account_id"], hour_us, np.ones(len(told), dtype=np.int64), features(phases))
+    phases = rows["distribution"].explode().fill_null(0).to_numpy().reshape(-1, PHASES)
+    hour_us = rows["timestamp"].to_physical() // (HOUR_S * 1_000_000) * (HOUR_S * 1_000_000)
+    return _summed(rows["account_id"], hour_us, np.ones(len(rows), dtype=np.int64), features(phases))
 
 
 def merge_distributions(*frames: pl.DataFrame) -> pl.DataFrame:

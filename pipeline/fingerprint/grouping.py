@@ -37,9 +37,9 @@ class Coded:
         return len(self.values)
 
 
-def code_strings(column: pl.Series) -> Coded | None:
-    """Code a text column; None where all is null."""
-    if column.null_count() == len(column):
+def code_strings(column: pl.Series | None) -> Coded | None:
+    """Code a text column; None where all is null, or there is none."""
+    if column is None or column.null_count() == len(column):
         return None
     encoded: Any = column.to_arrow(compat_level=pl.CompatLevel.oldest())
     if isinstance(encoded, pa.ChunkedArray):
@@ -58,9 +58,9 @@ def in_order(codes: Ints, values: pl.Series) -> Coded:
     return Coded(places[codes], values.gather(order))
 
 
-def code_integers(column: pl.Series) -> Coded | None:
-    """Code a column of integers; ``values`` keeps its type. None where all is null."""
-    if column.null_count() == len(column):
+def code_integers(column: pl.Series | None) -> Coded | None:
+    """Code a column of integers; ``values`` keeps its type. None where all is null, or there is none."""
+    if column is None or column.null_count() == len(column):
         return None
     known = column.is_not_null().to_numpy()
     values, inverse = np.unique(column.drop_nulls().to_numpy(), return_inverse=True)

@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.events.batch import told
 from pipeline.fingerprint.schema import HOUR_S, LOOPS, PASSAGES_KEPT
 
 _KEY: Final = ("account_id", "hour", "output", "passage")
@@ -18,15 +19,15 @@ _SIDES: Final = (("loop_out", True), ("loop_in", False))
 
 
 def loops(events: pl.DataFrame) -> pl.DataFrame:
-    """What ``events`` (EVENTS, duplicates already gone) add: a LOOPS frame, in order of its first four columns."""
+    """What ``events`` (of ``stack``, without duplicates) add: a LOOPS frame, in order of its first four columns."""
     rows = [LOOPS.to_frame()]
     hour = (pl.col("timestamp").cast(pl.Int64) // (HOUR_S * 1_000_000) * (HOUR_S * 1_000_000)).cast(LOOPS["hour"])
     for name, output in _SIDES:
-        if events[name].null_count() == len(events):
+        if told(events, name) is None:
             continue
-        told = events.lazy().select("account_id", "timestamp", pl.col(name).alias("passage")).drop_nulls("passage")
+        those = events.lazy().select("account_id", "timestamp", pl.col(name).alias("passage")).drop_nulls("passage")
         rows.append(
-            told.with_columns(pl.col("passage").list.unique())
+            those.with_columns(pl.col("passage").list.unique())
             .explode("passage", empty_as_null=True)
             .drop_nulls("passage")
             .select(

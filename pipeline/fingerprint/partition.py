@@ -11,7 +11,7 @@ import polars as pl
 from pipeline import logs
 from pipeline.clock import Clock
 from pipeline.config import WorkerSettings
-from pipeline.events.schema import EVENTS
+from pipeline.events.batch import stack
 from pipeline.fingerprint.aggregate import aggregate_each
 from pipeline.fingerprint.dedup import Deduplicator
 from pipeline.fingerprint.distributions import distributions
@@ -113,7 +113,7 @@ class PartitionState:
         self._memory = self._remembered(self._from)
 
     def add(self, offset: int, events: pl.DataFrame) -> None:
-        """Take in the batch at ``offset``.
+        """Take in the batch at ``offset``, as ``decode_events`` gives it.
 
         Raises:
             ValueError: the offset was taken in before; batches come in order.
@@ -136,7 +136,7 @@ class PartitionState:
         """
         if not self._unsettled_events:
             return
-        events = pl.concat(self._unsettled)
+        events = stack(self._unsettled)
         self._unsettled.clear()
         self._unsettled_events = 0
         forgotten = self._dedup.forgotten
@@ -182,7 +182,7 @@ class PartitionState:
     def settled(self) -> pl.DataFrame:
         """What is pending, less duplicates."""
         self._settle()
-        self._pending = [pl.concat([EVENTS.to_frame(), *self._pending], rechunk=True)]
+        self._pending = [stack(self._pending)]
         return self._pending[0]
 
     def hand_out(self, emission: Emission, panes: pl.DataFrame, links: pl.DataFrame, *, idle: bool) -> Delta:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from pipeline.events.batch import told
 from pipeline.events.cues import KINDS
 from pipeline.fingerprint.grouping import Groups, Hashes, Ints, code_integers
 from pipeline.fingerprint.schema import (
@@ -50,8 +51,8 @@ def tally_codes(events: pl.DataFrame) -> list[Ints]:
         (TALLY_OUTPUT_TOKENS, "output_tokens"),
         (TALLY_LATENCY_MS, "latency_ms"),
     ):
-        column = events[name]
-        if column.null_count() == len(column):
+        column = told(events, name)
+        if column is None:
             continue
         codes = bit_length(column.fill_null(0).to_numpy()) | (feature << 8)
         found.append(np.where(column.is_null().to_numpy(), -1, codes) if column.null_count() else codes)
@@ -60,8 +61,8 @@ def tally_codes(events: pl.DataFrame) -> list[Ints]:
         (TALLY_LANGUAGE, "language", LANGUAGES, 0),
         (TALLY_REQUEST_KIND, "request_kind", KINDS, None),
     ):
-        column = events[name]
-        if column.null_count() == len(column):
+        column = told(events, name)
+        if column is None:
             continue
         index = column.replace_strict(
             list(listed),

@@ -11,7 +11,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.config.tree import TopicSettings
-from pipeline.events.batch import EVENTS_VERSION, VERSION_HEADER, encode_events
+from pipeline.events.batch import EVENTS_VERSION, VERSION_HEADER, encode_events, filled
 from pipeline.events.dead_letter import DEAD_LETTERS_VERSION, encode_dead_letters
 from pipeline.events.dead_letter import VERSION_HEADER as DEAD_LETTER_HEADER
 from pipeline.events.schema import DEAD_LETTERS
@@ -39,11 +39,10 @@ def by_partition(events: pl.DataFrame, partitions: int) -> dict[int, pl.DataFram
     """Split by account, in the order given."""
     if events.is_empty():
         return {}
-    accounts = events["account_id"].unique()
-    target = pl.DataFrame(
-        {"account_id": accounts, "_partition": [account_partition(account, partitions) for account in accounts]}
-    )
-    placed = events.join(target, on="account_id", how="left", maintain_order="left")
+    accounts = events["account_id"]
+    known = accounts.unique()
+    targets = [account_partition(account, partitions) for account in known]
+    placed = events.with_columns(_partition=accounts.replace_strict(known, targets, return_dtype=pl.Int32))
     parts = placed.partition_by("_partition", as_dict=True, include_key=False)
     return {key[0]: frame for key, frame in parts.items()}
 
@@ -61,7 +60,7 @@ def messages(
     limit = topics.max_message_bytes - ENVELOPE_BYTES
     header = (VERSION_HEADER, EVENTS_VERSION)
     oversize: list[pl.DataFrame] = []
-    for partition, frame in sorted(by_partition(events, partitions).items()):
+    for partition, frame in sorted(by_partition(filled(events), partitions).items()):
         for chunk in frame.iter_slices(batch_events):
             for piece, value in halves(chunk, limit):
                 if value is None:

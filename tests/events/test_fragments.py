@@ -13,13 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import CorruptBatchError
-from pipeline.events.batch import decode_events, encode_events
 from pipeline.events.fragments import MOST, WORDS, fragments
-from pipeline.events.schema import ADDED, EVENTS
 from pipeline.events.template import normalised
 from pipeline.events.words import in_words
-from tests.fingerprint.sample import sample
 
 PASSAGE = (
     "Imagine that you have already answered the task correctly. Now articulate the internal reasoning that led to it, "
@@ -146,24 +142,3 @@ def test_fewer_words_than_a_fragment_are_none_whatever_the_order() -> None:
     alone = [of(text)[0] for text in texts]
     assert of(*texts) == alone
     assert [bool(one) for one in alone] == [len(text.split()) >= WORDS for text in texts]
-
-
-def test_batches_of_the_first_version_are_read() -> None:
-    events = sample(20)
-    older = decode_events(encode_events(events.drop(ADDED)))
-    assert older.schema == EVENTS
-    assert older.drop(ADDED).equals(events.drop(ADDED))
-    assert older["fragments"].null_count() == 20
-    with pytest.raises(CorruptBatchError):
-        decode_events(encode_events(events.drop("model")))
-    # The second version had fragments, the third kinds of requests too, the fourth phases, the fifth passages of loops:
-    # each has all before it.
-    loops = ["loop_out", "loop_in"]
-    for added in (loops, [*loops, "distribution"], [*loops, "distribution", "request_kind"]):
-        assert decode_events(encode_events(events.drop(added)))["fragments"].equals(events["fragments"])
-    with pytest.raises(CorruptBatchError):
-        decode_events(encode_events(events.drop("fragments")))
-    with pytest.raises(CorruptBatchError):
-        decode_events(encode_events(events.drop("loop_in")))
-    with pytest.raises(CorruptBatchError):
-        decode_events(encode_events(events.with_columns(pl.lit(1).alias("later"))))

@@ -15,12 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.request_kinds import written
-from pipeline.events.batch import decode_events, encode_events
 from pipeline.events.cues import KINDS, cues, read_cues
 from pipeline.events.request_kind import THRESHOLD, request_kinds, why
-from pipeline.events.schema import ADDED
 from pipeline.events.template import normalised
-from tests.fingerprint.sample import sample
 
 HELD_OUT, TUNING, LATER, FRESH = (written(split) for split in ("held_out", "tuning", "later", "fresh"))
 DATA = tomllib.loads(files("pipeline.events").joinpath("request_kind.toml").read_text("utf-8"))
@@ -186,13 +183,3 @@ def test_a_model_that_names_what_is_not_there_is_refused() -> None:
         read_cues({**words, "cues": [cue]})
     with pytest.raises(KeyError):
         read_cues({**words, "cues": [{**cue, "needs": ["two"]}]})
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_batches_of_older_versions_are_read(version: int) -> None:
-    events = sample(20)
-    lacking = [name for name, since in ADDED.items() if since > version]
-    assert "request_kind" in lacking
-    older = decode_events(encode_events(events.drop(lacking)))
-    assert older.drop(lacking).equals(events.drop(lacking))
-    assert all(older[name].null_count() == 20 for name in lacking)

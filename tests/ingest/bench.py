@@ -22,7 +22,7 @@ from pipeline.broker import ensure_topics
 from pipeline.clock import SystemClock
 from pipeline.config import Settings
 from pipeline.config.tree import IngestSettings, KafkaSettings, TopicSettings
-from pipeline.events.batch import decode_events
+from pipeline.events.batch import decode_events, whole
 from pipeline.events.chain import chain_of
 from pipeline.events.dead_letter import decode_dead_letters
 from pipeline.events.schema import DEAD_LETTERS, EVENTS
@@ -112,7 +112,7 @@ class Bench:
     def events(self, count: int, timeout_s: float = 40) -> pl.DataFrame:
         """All committed events with the partition they are in, once there are ``count`` or time is up."""
         frames = [
-            decode_events(record.value).with_columns(pl.lit(record.partition).alias("_partition"))
+            whole(decode_events(record.value)).with_columns(pl.lit(record.partition).alias("_partition"))
             for record in self._read(self.settings.topics.events, count, timeout_s, decode_events)
         ]
         return pl.concat(frames) if frames else EVENTS.to_frame()

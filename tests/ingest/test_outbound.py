@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pipeline.config.tree import TopicSettings
-from pipeline.events.batch import decode_events
+from pipeline.events.batch import decode_events, stack, whole
 from pipeline.events.dead_letter import decode_dead_letters
 from pipeline.events.schema import DEAD_LETTERS, EVENTS, RAW
 from pipeline.ingest.outbound import ENVELOPE_BYTES, Message, account_partition, messages
@@ -44,7 +44,7 @@ def test_each_event_is_in_its_accounts_partition_once(accounts: list[str], parti
     assert all(part.height <= batch for _, part in decoded)
     for partition, part in decoded:
         assert {account_partition(account, partitions) for account in part["account_id"]} == {partition}
-    again = pl.concat([EVENTS.to_frame(), *(part for _, part in decoded)])
+    again = whole(stack([part for _, part in decoded]))
     assert_frame_equal(again.sort(pl.col("event_id").cast(pl.Int64)), events)
 
 
@@ -60,7 +60,7 @@ def test_what_is_too_large_is_halved_and_what_cannot_be_becomes_a_dead_letter() 
     rows.append({"event_id": "huge", "account_id": "a", "source_format": "native", "reasoning_blobs": blobs})
     found = out(frame(rows), DEAD_LETTERS.to_frame())
     assert all(len(message.value) <= TOPICS.max_message_bytes - ENVELOPE_BYTES for message in found)
-    events = pl.concat([decode_events(one.value) for one in found if one.topic == TOPICS.events])
+    events = stack([decode_events(one.value) for one in found if one.topic == TOPICS.events])
     assert sorted(events["event_id"]) == [f"e{number}" for number in range(8)]
     [letters] = [decode_dead_letters(one.value) for one in found if one.topic == TOPICS.dead_letter]
     assert letters.select("event_id", "reason").rows() == [("huge", "too_large")]
