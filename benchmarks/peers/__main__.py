@@ -47,6 +47,7 @@ TOPIC: Final = "job.requests"
 MOST: Final = {"faust_events": 100_000, "quix": 300_000, "bytewax": 300_000}
 LIMIT_S: Final = 240.0
 OWN: Final = "stillwatch"
+OWN_JOB: Final = "stillwatch_job"
 JOB: Final = pl.Schema(
     {
         "account_id": pl.String(),
@@ -162,12 +163,13 @@ def contend(name: str, bootstrap: str, topic: str, expected: pl.DataFrame, event
     return Ran(name, events, used_s / events * 1e6, events / took_s, peak_mb, wrong, expected.height)
 
 
-def product(bootstrap: str, topic: str, expected: pl.DataFrame, events: int) -> Ran:
-    """Run Stillwatch over a topic, with everything that it does."""
-    found, used_s, took_s, peak_mb = own.run(bootstrap, topic, PARTITIONS, events)
+def product(name: str, bootstrap: str, topic: str, expected: pl.DataFrame, events: int) -> Ran:
+    """Run Stillwatch over a topic: the job alone, or with everything that it does."""
+    settings = own.job_only() if name == OWN_JOB else {}
+    found, used_s, took_s, peak_mb = own.run(bootstrap, topic, PARTITIONS, events, settings)
     print("  " + ", ".join(f"{name} {cpu / events * 1e6:.1f}" for name, cpu in used_s.items()), flush=True)
     wrong = differing(expected, found.cast(JOB))
-    return Ran(OWN, events, sum(used_s.values()) / events * 1e6, events / took_s, peak_mb, wrong, expected.height)
+    return Ran(name, events, sum(used_s.values()) / events * 1e6, events / took_s, peak_mb, wrong, expected.height)
 
 
 def _between(process: subprocess.Popen[str]) -> tuple[float, float, float]:
@@ -186,7 +188,7 @@ def _between(process: subprocess.Popen[str]) -> tuple[float, float, float]:
 
 def main() -> None:
     """Run those that are asked for, in turns, and print a table."""
-    every = [OWN, *contenders()]
+    every = [OWN, OWN_JOB, *contenders()]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"some of {', '.join(every)}; all when omitted")
     parser.add_argument("--events", type=int, default=1_000_000)
@@ -214,8 +216,8 @@ def main() -> None:
                     events = min(asked.events, MOST.get(name, asked.events))
                     topic, expected = topics[events]
                     try:
-                        if name == OWN:
-                            ran = product(kafka.bootstrap, topic, expected, events)
+                        if name in {OWN, OWN_JOB}:
+                            ran = product(name, kafka.bootstrap, topic, expected, events)
                         else:
                             ran = contend(name, kafka.bootstrap, topic, expected, events)
                     except (NotThroughError, NotInstalledError) as error:

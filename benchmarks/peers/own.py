@@ -1,9 +1,11 @@
-"""Stillwatch at the job of the others: the whole product, all entities and features, from topic to DuckDB."""
+"""Stillwatch at the job of the others, from topic to DuckDB: with settings that leave out what the job does not ask
+for (``job_only``), and as the whole product, with all entities, features and rules."""
 
 from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,8 @@ import psutil
 
 from benchmarks.stages import serve_answers, share_committed
 from pipeline.bench.steady import cpu_s
+from pipeline.config import RuleSettings
+from pipeline.rules import load_rules
 from tests.chaos.harness import Pipeline
 
 LIMIT_S: Final = 600.0
@@ -31,12 +35,21 @@ where kind = 'account'
 """
 
 
+def job_only() -> dict[str, str]:
+    """Settings: the fields that the job needs, no entities beside accounts, no rules."""
+    return {
+        "STILLWATCH_EVENTS__FIELDS": "input_tokens,output_tokens,ip",
+        "STILLWATCH_WORKER__ENTITIES": "",
+        "STILLWATCH_RULES__DISABLED": ",".join(sorted(load_rules(RuleSettings()).rules)),
+    }
+
+
 def run(
-    bootstrap: str, topic: str, partitions: int, events: int
+    bootstrap: str, topic: str, partitions: int, events: int, settings: Mapping[str, str]
 ) -> tuple[pl.DataFrame, dict[str, float], float, float]:
     """What is in the store afterwards; CPU-seconds of each stage, seconds, MB; from the first commit on."""
     with tempfile.TemporaryDirectory() as directory:
-        extra = {"STILLWATCH_TOPICS__REQUESTS": topic, "STILLWATCH_WORKER__EMIT_EVERY_S": "1.0"}
+        extra = {"STILLWATCH_TOPICS__REQUESTS": topic, **settings}
         prefix = f"own{time.monotonic_ns()}"
         pipeline = Pipeline(bootstrap, Path(directory), prefix, partitions, extra)
         try:

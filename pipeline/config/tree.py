@@ -93,9 +93,38 @@ class PrivacySettings(Section):
     dead_letter_bytes: Positive = Field(4096, description="kept of a payload at most")
 
 
+# Of the native format, to which all others are brought.
+FieldName = Literal[
+    "event_id", "timestamp", "account_id", "model",
+    "api_key_id", "user_id", "conversation_id", "provider", "operation", "endpoint", "error_type", "finish_reason",
+    "reasoning_effort", "response_format", "country", "user_agent", "ja4", "sdk", "ip", "status", "input_tokens",
+    "output_tokens", "cached_tokens", "reasoning_tokens", "max_tokens", "n", "seed", "message_count", "tool_count",
+    "tool_call_count", "asn", "latency_ms", "ttft_ms", "temperature", "top_p", "refused", "stream", "logprobs",
+    "system", "messages", "prompt", "response", "tools", "reasoning_blobs", "content",
+]  # fmt: skip
+# What an account is linked to; all but the last three have panes of their own too.
+LinkedKind = Literal[
+    "api_key",
+    "end_user",
+    "template",
+    "system_prompt",
+    "client",
+    "network",
+    "reasoning_blob",
+    "model",
+    "asn",
+    "fragment",
+]
+
+
 class EventSettings(Section):
     """What is accepted as an event."""
 
+    fields: tuple[FieldName, ...] | None = Field(
+        None,
+        description="fields that are read beside `event_id`, `timestamp`, `account_id` and `model`; unset: all. Of "
+        "events nothing else is checked, kept or made anything of",
+    )
     max_future_s: Seconds = 300.0
     max_age_days: Positive = 400
     max_tokens: Positive = Field(100_000_000, description="a token count above it is a mistake")
@@ -129,6 +158,9 @@ class WorkerSettings(Section):
     idle_after_s: Seconds = Field(5.0, description="a partition quiet for so long leaves the watermark's minimum")
     dedup_window_s: Seconds = 3600.0
     dedup_ids: Positive = Field(2_000_000, description="event ids remembered a partition at most; 16 bytes each")
+    entities: tuple[LinkedKind, ...] | None = Field(
+        None, description="what is told apart beside accounts, and linked to them; unset: all"
+    )
     data_dir: Path = Path("stillwatch-data/worker")
 
 

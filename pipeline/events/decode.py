@@ -39,7 +39,6 @@ _TELLTALES: Final = (
     "created",
     "usage",
 )
-_TOP: Final = pl.Schema({**native.NATIVE, **dict.fromkeys(_TELLTALES, pl.String())})
 _HINTS: Final = {"native": "native", "litellm": "litellm", "openai": "openai", "otel": "otel", "otlp": "otel"}
 _REFUSING: Final = ("content_filter", "refusal", "safety", "content_filtered")
 _LABELS: Final = pl.Schema(
@@ -74,7 +73,12 @@ class Decoder:
         self._key = read_key(settings.privacy)
         self._traces = Traces(settings.otel)
         self._wanted = Wanted(genai.KEYS | self._traces.names, genai.PREFIXES)
-        self._seen = Seen(_TOP)
+        fields = settings.events.fields
+        self._fields = None if fields is None else frozenset((*native.REQUIRED, *fields))
+        names = (name for name in native.FIELDS if self._fields is None or name in self._fields)
+        self._top = pl.Schema(dict.fromkeys((*names, *_TELLTALES), pl.String()))
+        # Which fields there are cannot be proved where some are not to be read.
+        self._seen = Seen(self._top) if self._fields is None else None
 
     def decode(self, raw: pl.DataFrame, *, now: datetime, hold_after: float | None = None) -> Decoded:
         """Decode a batch (RAW); raises nothing for any content of a message.
@@ -97,6 +101,8 @@ class Decoder:
         joined = join(spans, rows["received_s"], self._traces, hold_after)
         held = _held(rows, joined.waiting)
         wire = _in_order([*wires, joined.wire])
+        if self._fields is not None:  # of other formats all was read
+            wire = native.only(wire, self._fields)
         refused = parts.refused + unread
         ignored = joined.ignored
         if held:
@@ -114,7 +120,7 @@ class Decoder:
         items = parts.items
         if items.is_empty():
             return [], items
-        read = parse(items["line"], _TOP, self._seen)
+        read = parse(items["line"], self._top, self._seen)
         for line, reason, detail in read.bad.iter_rows():
             row, item, text = items.row(line)
             parts.refused.append(Refusal(row, item, reason, detail, text.encode()))

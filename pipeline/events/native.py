@@ -42,6 +42,9 @@ TEXTS: Final = ("system", "messages", "prompt", "response")
 OTHERS: Final = ("tools", "reasoning_blobs", "content")
 FIELDS: Final = ("timestamp", *IDS, *WORDS, *WHOLE, *DURATIONS, *FRACTIONS, *FLAGS, *TEXTS, *OTHERS)
 
+# Without these there is no event.
+REQUIRED: Final = ("event_id", "timestamp", "account_id", "model")
+
 # A frame of requests before checking: which message and which item of it, the format, the item as it came (null for
 # what is no text), then the native fields.
 ITEM: Final = pl.Schema({"row": pl.UInt32, "item": pl.Int32, "line": pl.String, "source_format": pl.String})
@@ -59,3 +62,8 @@ def to_wire(columns: pl.DataFrame, source_format: str) -> pl.DataFrame:
         pl.lit(source_format).alias("source_format"),
         *(pl.col(name) if name in have else pl.lit(None, pl.String).alias(name) for name in FIELDS),
     )
+
+
+def only(wire: pl.DataFrame, fields: frozenset[str]) -> pl.DataFrame:
+    """WIRE without what is not one of ``fields``; the line that it came in stays, for whom it is refused."""
+    return wire.with_columns(pl.lit(None, pl.String).alias(name) for name in FIELDS if name not in fields)

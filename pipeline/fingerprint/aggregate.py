@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pipeline.events.batch import stack, told
-from pipeline.fingerprint.batch import Batch
+from pipeline.fingerprint.batch import ENTITIES, Batch
 from pipeline.fingerprint.grouping import (
     Coded,
     Groups,
@@ -52,18 +52,22 @@ def aggregate(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return found
 
 
-def aggregate_each(shares: Sequence[pl.DataFrame]) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
-    """``aggregate`` of each frame, in one: of a slow stream a call costs more than what it does to a partition."""
+def aggregate_each(
+    shares: Sequence[pl.DataFrame], kinds: Collection[str] | None = None
+) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
+    """``aggregate`` of each frame, in one: of a slow stream a call costs more than what it does to a partition.
+
+    ``kinds`` are what is told apart beside accounts (``worker.entities``); None: all.
+    """
     none = PANES.to_frame(), LINKS.to_frame()
     filled = [number for number, events in enumerate(shares) if not events.is_empty()]
     if not filled:
         return [none for _ in shares]
     events = stack([shares[number] for number in filled])
     heights = [shares[number].height for number in filled]
-    batch = Batch.of(events, np.repeat(np.arange(len(filled)), heights), len(filled))
-    parts = [_Part(kind, entity, batch) for kind, entity in batch.entities.items()]
-    exploded = [_blobs(events, batch), _fragments(events, batch)]
-    parts = sorted((*parts, *(part for part in exploded if part is not None)), key=lambda part: part.kind)
+    kinds = ENTITIES if kinds is None else {"account", *kinds}
+    batch = Batch.of(events, np.repeat(np.arange(len(filled)), heights), len(filled), kinds)
+    parts = _parts(events, batch, kinds)
     panes = [_panes(part) for part in parts if part.kind not in _NO_PANES]
     links = [_linked(source, [part for part in parts if part.kind in targets]) for source, targets in _LINKS]
     found = dict(
@@ -87,6 +91,13 @@ class _Part:
     kind: str
     entity: Coded
     batch: Batch
+
+
+def _parts(events: pl.DataFrame, batch: Batch, kinds: Collection[str]) -> list[_Part]:
+    """By kind, in order."""
+    parts = [_Part(kind, entity, batch) for kind, entity in batch.entities.items()]
+    exploded = [_EXPLODED[kind](events, batch) for kind in _EXPLODED.keys() & kinds]
+    return sorted((*parts, *(part for part in exploded if part is not None)), key=lambda part: part.kind)
 
 
 def _frames(parts: Sequence[_Columns], schema: pl.Schema, shares: int) -> list[pl.DataFrame]:
@@ -226,6 +237,12 @@ def _exploded(kind: str, lists: pl.Series | None, batch: Batch, *, unique: bool)
     if coded is None:
         return None
     return _Part(kind, Coded(coded.codes, hex16(coded.values)), batch.taken(rows["row"].to_numpy()))
+
+
+_EXPLODED: Final[dict[str, Callable[[pl.DataFrame, Batch], _Part | None]]] = {
+    "reasoning_blob": _blobs,
+    "fragment": _fragments,
+}
 
 
 def _seen(groups: Groups, time_us: Ints) -> dict[str, Ints]:

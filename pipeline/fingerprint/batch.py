@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,7 @@ from pipeline.fingerprint.sketch import tally_codes
 
 _PANE_US: Final = PANE_S * 1_000_000
 _HOUR_US: Final = HOUR_S * 1_000_000
+_Code = Callable[[pl.DataFrame], Coded | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,11 @@ class Batch:
     entities: dict[str, Coded]  # values: ids as text
 
     @classmethod
-    def of(cls, events: pl.DataFrame, share: Ints, shares: int) -> Batch:
-        """Of events (as ``stack`` gives them, at least one), each of the one of ``shares`` that ``share`` says."""
+    def of(cls, events: pl.DataFrame, share: Ints, shares: int, kinds: Collection[str]) -> Batch:
+        """Of events (of ``stack``, at least one), each of the one of ``shares`` that ``share`` says.
+
+        ``kinds`` are the entities that are told apart.
+        """
         time_us = events["timestamp"].to_physical().to_numpy()
         return cls(
             share=share,
@@ -48,7 +53,7 @@ class Batch:
             tallies=tally_codes(events),
             ip=None if (ip := told(events, "ip")) is None else hash_text(ip),
             prompt=told(events, "prompt_hash"),
-            entities=_entities(events),
+            entities=_entities(events, kinds),
         )
 
     def taken(self, rows: Ints) -> Batch:
@@ -82,21 +87,43 @@ def _floor(time_us: Ints, step_us: int) -> Coded:
     return Coded(codes.astype(np.int64), pl.Series(values * step_us, dtype=pl.Int64))
 
 
-def _entities(events: pl.DataFrame) -> dict[str, Coded]:
-    found: dict[str, Coded | None] = {
-        "account": code_strings(told(events, "account_id")),
-        "api_key": code_strings(told(events, "api_key_id")),
-        "end_user": code_strings(told(events, "user_id")),
-        "client": code_strings(told(events, "client")),
-        "network": code_strings(told(events, "network")),
-        "model": code_strings(told(events, "model")),
-    }
-    for kind, name in (("template", "template_hash"), ("system_prompt", "system_hash")):
-        coded = code_integers(told(events, name))
-        found[kind] = None if coded is None else Coded(coded.codes, hex16(coded.values))
-    asn = code_integers(told(events, "asn"))
-    found["asn"] = None if asn is None else in_order(asn.codes, asn.values.cast(pl.String))
+def _entities(events: pl.DataFrame, kinds: Collection[str]) -> dict[str, Coded]:
+    found = {kind: _ENTITIES[kind](events) for kind in _ENTITIES if kind in kinds}
     return {kind: coded for kind, coded in found.items() if coded is not None}
+
+
+def _text(name: str) -> _Code:
+    return lambda events: code_strings(told(events, name))
+
+
+def _hash(name: str) -> _Code:
+    def code(events: pl.DataFrame) -> Coded | None:
+        coded = code_integers(told(events, name))
+        return None if coded is None else Coded(coded.codes, hex16(coded.values))
+
+    return code
+
+
+def _number(name: str) -> _Code:
+    def code(events: pl.DataFrame) -> Coded | None:
+        coded = code_integers(told(events, name))
+        return None if coded is None else in_order(coded.codes, coded.values.cast(pl.String))
+
+    return code
+
+
+_ENTITIES: Final[dict[str, _Code]] = {
+    "account": _text("account_id"),
+    "api_key": _text("api_key_id"),
+    "end_user": _text("user_id"),
+    "client": _text("client"),
+    "network": _text("network"),
+    "model": _text("model"),
+    "template": _hash("template_hash"),
+    "system_prompt": _hash("system_hash"),
+    "asn": _number("asn"),
+}
+ENTITIES: Final = frozenset((*_ENTITIES, "reasoning_blob", "fragment"))  # of these an event may have several
 
 
 def _sums(events: pl.DataFrame) -> dict[str, Ints]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -78,6 +78,11 @@ class PartitionState:
     def from_offset(self) -> int:
         """Where the next delta begins: everything before it was handed out by ``emit``."""
         return self._from
+
+    @property
+    def entities(self) -> Collection[str] | None:
+        """What is told apart beside accounts; None: all."""
+        return self._settings.entities
 
     @property
     def memory(self) -> Memory:
@@ -168,7 +173,7 @@ class PartitionState:
 
     def close(self, *, generation: int, committed: int) -> Delta:
         """What is left as a last delta that says: nothing more will come. For input that ends, such as files."""
-        [found] = aggregate_each([self.settled()])
+        [found] = aggregate_each([self.settled()], self.entities)
         return self.hand_out(Emission(self, generation, committed, at_end=True), *found, idle=True)
 
     def idle(self, *, at_end: bool) -> bool | None:
@@ -243,7 +248,8 @@ def emit_together(emissions: Sequence[Emission]) -> list[Delta | None]:
     """
     idle = [one.state.idle(at_end=one.at_end) for one in emissions]
     due = [number for number, told in enumerate(idle) if told is not None]
-    found = aggregate_each([emissions[number].state.settled() for number in due])
+    kinds = emissions[0].state.entities if emissions else None
+    found = aggregate_each([emissions[number].state.settled() for number in due], kinds)
     deltas: list[Delta | None] = [None for _ in emissions]
     for number, (panes, links) in zip(due, found, strict=True):
         emission = emissions[number]
