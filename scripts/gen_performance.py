@@ -9,10 +9,11 @@ from statistics import median
 from typing import Any, Final
 
 RESULTS: Final = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
-OWN: Final = "stillwatch"
+OWN, OWN_JOB = "stillwatch", "stillwatch_job"
 TITLES: Final = {
     "floor": "the floor: librdkafka and Polars, nothing durable",
     "aiokafka_polars": "aiokafka and Polars, nothing durable",
+    OWN_JOB: "**Stillwatch, the job alone**: exactly once, into DuckDB",
     OWN: "**Stillwatch, whole**: every entity and feature, exactly once, into DuckDB, rules on",
     "flink_sql": "Apache Flink 2.2 SQL, heap state, a checkpoint each 10 s",
     "kafka_streams": "Kafka Streams 4.3, one thread, cached",
@@ -67,12 +68,15 @@ def peers_table() -> Iterator[str]:
 def goals_table() -> Iterator[str]:
     """What was to be reached beside others, and what was."""
     costs = _costs(read("peers"))
-    own = median(costs[OWN])
-    yield from ("| Stillwatch, whole, beside | goal, of its CPU | measured | |", "|---|---|---|---|")
+    job, whole = median(costs[OWN_JOB]), median(costs[OWN])
+    yield from (
+        "| Stillwatch, the job alone, beside | goal, of its CPU | measured | | whole |",
+        "|---|---|---|---|---|",
+    )
     for name, goal in GOALS.items():
-        share = own / median(costs[name])
-        said = "reached" if share <= goal else "not reached"
-        yield f"| {TITLES[name].split(':')[0]} | {goal:.2g} | {share:.2g} | {said} |"
+        other = median(costs[name])
+        said = "reached" if job / other <= goal else "not reached"
+        yield f"| {TITLES[name].split(':')[0]} | {goal:.2g} | {job / other:.2g} | {said} | {whole / other:.2g} |"
 
 
 def stages_table() -> Iterator[str]:

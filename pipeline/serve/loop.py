@@ -29,6 +29,7 @@ from pipeline.serve.commands import run_command
 from pipeline.serve.delivery import Delivery
 from pipeline.serve.http import HttpServer
 from pipeline.serve.intake import Intake, IntakeReader
+from pipeline.serve.poll import PARTITION_FETCH_BYTES, Poll
 from pipeline.serve.state import Seen, ServeState, count
 from pipeline.serve.step import Stepper
 from pipeline.serve.view import Command
@@ -36,9 +37,6 @@ from pipeline.store import Store, new_epoch, next_offsets, stored_epochs
 from pipeline.store.upkeep import Upkeep
 
 HEALTH_EVERY_S = 1.0
-# Deltas are ten to thirty times as large in memory: what comes of all partitions at once is one transaction.
-PARTITION_FETCH_BYTES = 2_097_152
-GATHER_MS = 25
 RETRY_AFTER_S = 2.0  # a full disk is looked at again so often
 
 _log = logs.get("serve")
@@ -127,6 +125,7 @@ class _Loop:
     stop: threading.Event
     watch: RuleWatch | None = None
     _reader: IntakeReader = field(init=False)
+    _poll: Poll = field(init=False)
     _upkeep: Upkeep = field(init=False)
     _stuck: Intake | None = None
     _untold: list[Outcome] = field(default_factory=list)  # how deliveries ended, not yet in the store
@@ -137,6 +136,7 @@ class _Loop:
 
     def __post_init__(self) -> None:
         self._reader = IntakeReader(self.settings.topics)
+        self._poll = Poll(self.consumer, self.clock, self.settings.serve.batch_deltas)
         self._upkeep = Upkeep(self.store)
 
     def turn(self) -> None:
@@ -205,16 +205,8 @@ class _Loop:
         self.state.fail(error.message)
 
     def _read(self) -> Intake:
-        wait_ms = round(self.settings.serve.apply_every_s * 1000)
-        most = self.settings.serve.batch_deltas
-        polled = self.consumer.poll(timeout_ms=wait_ms, max_records=most)
-        found = [record for records in polled.values() for record in records]
-        if 0 < len(found) < most:
-            # A worker emits its partitions at once, and the first to arrive ends the wait: the others come in the same
-            # transaction, which costs more than what is in it.
-            polled = self.consumer.poll(timeout_ms=GATHER_MS, max_records=most - len(found))
-            found += [record for records in polled.values() for record in records]
-        intake = self._reader.read(found)
+        intake = self._reader.read(self._poll.records(round(self.settings.serve.apply_every_s * 1000)))
+        self._poll.told(intake.deltas)
         for error in intake.corrupt:
             self.metrics.count("serve_corrupt_messages")
             _log.error("corrupt_message", topic=error.topic, partition=error.partition, offset=error.offset)

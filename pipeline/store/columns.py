@@ -14,14 +14,20 @@ DISTRIBUTION_KEY: Final = ("hour", "account_id")
 LOOP_KEY: Final = ("hour", "account_id", "output", "passage")
 LINK_KEY: Final = ("source_kind", "source_id", "target_kind", "target_id")
 
+
+def _merged(macro: str, name: str) -> str:
+    """Of a row that is alone, as most are, there is nothing to merge: lists cost more than all else here."""
+    return f"case when count(*) = 1 then first({name}) else {macro}(flatten(list({name}))) end as {name}"
+
+
 PANE_MERGE: Final = ", ".join(
     (
         *_MERGED_SUMS,
         "min(first_seen) as first_seen",
         "max(last_seen) as last_seen",
-        "tally_merge(flatten(list(tally))) as tally",
-        "sketch_merge(flatten(list(ip_sketch))) as ip_sketch",
-        "sketch_merge(flatten(list(prompt_sketch))) as prompt_sketch",
+        _merged("tally_merge", "tally"),
+        _merged("sketch_merge", "ip_sketch"),
+        _merged("sketch_merge", "prompt_sketch"),
     )
 )
 LINK_MERGE: Final = (

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -8,12 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from pipeline.clock import ManualClock
+from pipeline.config import WorkerSettings
+from pipeline.config.tree import LinkedKind
 from pipeline.events.cues import KINDS
 from pipeline.fingerprint.aggregate import aggregate, aggregate_each
+from pipeline.fingerprint.batch import ENTITIES
 from pipeline.fingerprint.distributions import distributions, merge_distributions
 from pipeline.fingerprint.hashing import event_keys, hash_text
 from pipeline.fingerprint.loops import loops, merge_loops
 from pipeline.fingerprint.merge import merge_links, merge_panes
+from pipeline.fingerprint.partition import PartitionState
 from pipeline.fingerprint.schema import (
     FRAGMENTS_KEPT,
     LINKS,
@@ -114,6 +120,28 @@ def test_shares_aggregated_together_are_as_each_alone(shares: list[tuple[int, in
     for together, alone in zip(aggregate_each(frames), map(aggregate, frames), strict=True):
         assert together[0].equals(alone[0])
         assert together[1].equals(alone[1])
+
+
+@given(st.sets(st.sampled_from(get_args(LinkedKind))))
+def test_what_is_not_told_apart_is_left_out_and_the_rest_stays(kinds: set[str]) -> None:
+    panes, links = aggregate(sample(200, span_s=9000))
+    [(some_panes, some_links)] = aggregate_each([sample(200, span_s=9000)], kinds)
+    assert some_panes.equals(panes.filter(pl.col("kind").is_in({"account", *kinds})))
+    of_kinds = pl.col("source_kind").is_in({"account", *kinds}) & pl.col("target_kind").is_in(kinds)
+    assert some_links.equals(links.filter(of_kinds))
+
+
+def test_the_settings_name_every_entity() -> None:
+    assert {"account", *get_args(LinkedKind)} == ENTITIES
+
+
+def test_a_worker_tells_apart_what_its_settings_say() -> None:
+    state = PartitionState(0, 0, WorkerSettings(entities=("network",)), ManualClock())
+    state.add(0, sample(100))
+    delta = state.emit(generation=1, committed=0)
+    assert delta is not None
+    assert set(delta.panes["kind"]) == {"account", "network"}
+    assert set(delta.links["target_kind"]) == {"network"}
 
 
 def test_links_are_those_of_a_plain_group_by() -> None:
