@@ -183,7 +183,7 @@ class _Loop:
             # In quiet moments; and where there are none, now and then all the same: what is not folded grows.
             if intake.empty or now_s - self._tidied_at_s >= self.settings.store.fold_every_s:
                 self._tidied_at_s = now_s
-                self._upkeep.turn(self.stepper.watermark)
+                self._upkeep.turn(self.stepper.watermark, backlog=self._poll.backlog)
             self._observe(now_s)
         except StoreError as error:
             # What was read is in the store; an empty intake in its place tries whether it works again.

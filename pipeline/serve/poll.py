@@ -28,7 +28,7 @@ class Poll:
     consumer: KafkaConsumer
     clock: Clock
     most: int
-    _backlog: bool = False
+    backlog: bool = False  # what came last happened long ago
 
     def records(self, wait_ms: int) -> list[Any]:
         """What has come, in offset order within a partition; waits so long for the first."""
@@ -38,7 +38,7 @@ class Poll:
             # the same transaction.
             found += self._more(_GATHER_MS, self.most - len(found))
             until_s = self.clock.monotonic() + _GATHER_BACKLOG_S
-            while self._backlog and len(found) < self.most and _bytes(found) < _GATHER_BACKLOG_BYTES:
+            while self.backlog and len(found) < self.most and _bytes(found) < _GATHER_BACKLOG_BYTES:
                 left_ms = round((until_s - self.clock.monotonic()) * 1000)
                 if left_ms <= 0:
                     break
@@ -48,7 +48,7 @@ class Poll:
     def told(self, deltas: Iterable[Delta]) -> None:
         """What the records were: whether what comes next is of a backlog."""
         newest = max((delta.watermark for delta in deltas if delta.watermark is not None), default=None)
-        self._backlog = newest is not None and self.clock.now() - newest > _BACKLOG
+        self.backlog = newest is not None and self.clock.now() - newest > _BACKLOG
 
     def _more(self, timeout_ms: int, most: int) -> list[Any]:
         polled = self.consumer.poll(timeout_ms=timeout_ms, max_records=most)

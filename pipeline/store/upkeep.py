@@ -16,6 +16,8 @@ EXPIRE_EVERY_S: Final = 600.0
 CLOCK_STEP_S: Final = 300.0  # between two looks; less is drift, or the time between reading the two clocks
 CLOCK_DOUBT_S: Final = 86_400.0
 CHECKPOINT_LOG_BYTES: Final = 33_554_432  # no write begins while one is made: of 128 MB it took up to 5 s
+# Nobody waits for what is of a backlog; and what is folded by then is never written into the file as deltas.
+CHECKPOINT_BACKLOG_BYTES: Final = 134_217_728
 
 _log = logs.get("store")
 Work = Literal["folded", "merged", "expired", "checkpointed"]
@@ -33,13 +35,17 @@ class Upkeep:
     _due_s: dict[str, float] = field(default_factory=dict)
     _looked: tuple[datetime, float] | None = None  # wall and monotonic time at the last turn
 
-    def turn(self, watermark: datetime | None) -> Work | None:
+    def turn(self, watermark: datetime | None, *, backlog: bool = False) -> Work | None:
         """Do the most urgent piece of work that is due; None: nothing is.
+
+        Args:
+            watermark: event time up to which panes are over.
+            backlog: what is being applied happened long ago.
 
         Raises:
             StoreError: the disk is full, or memory short; nothing of this turn was kept.
         """
-        if self.store.log_bytes() > CHECKPOINT_LOG_BYTES:
+        if self.store.log_bytes() > (CHECKPOINT_BACKLOG_BYTES if backlog else CHECKPOINT_LOG_BYTES):
             self._rest("checkpoint", self.store.settings.checkpoint_every_s)
             self.store.checkpoint()  # of a file, which is done in one piece
             return "checkpointed"
