@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import polars as pl
+import pytest
 
 from pipeline.clock import ManualClock
 from pipeline.config import StoreSettings
@@ -12,7 +13,7 @@ from pipeline.store import Store, Transaction, apply_deltas, fold
 from pipeline.store.compact import compact
 from pipeline.store.fold import Folder
 from pipeline.store.retention import expire
-from pipeline.store.upkeep import Upkeep
+from pipeline.store.upkeep import CHECKPOINT_BACKLOG_BYTES, CHECKPOINT_LOG_BYTES, Upkeep
 from pipeline.store.verify import _CHECKS
 from tests.store.made import START, Event, delta, memory_store, rows
 
@@ -194,6 +195,16 @@ def test_retention_in_pieces_says_that_there_is_more() -> None:
             turns += 1
         assert turns == 4
         assert rows(store, "select count(*) from pane") == [(0,)]
+
+
+def test_the_log_may_grow_larger_while_a_backlog_is_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    with memory_store(ManualClock()) as store:
+        upkeep = Upkeep(store)
+        monkeypatch.setattr(Store, "log_bytes", lambda _: CHECKPOINT_LOG_BYTES + 1)
+        assert upkeep.turn(None, backlog=True) != "checkpointed"
+        assert upkeep.turn(None) == "checkpointed"
+        monkeypatch.setattr(Store, "log_bytes", lambda _: CHECKPOINT_BACKLOG_BYTES + 1)
+        assert upkeep.turn(None, backlog=True) == "checkpointed"
 
 
 def test_upkeep_does_a_piece_at_a_time_and_rests() -> None:
