@@ -23,7 +23,7 @@ from pipeline.store import Store, apply_deltas, fold
 from pipeline.store.connection import explained
 from pipeline.store.migrate import migrate, migrations, stored_version
 from pipeline.store.verify import verify_file
-from tests.store.made import SETTINGS, START, Event, delta, minutes, rows
+from tests.store.made import OLD_TALLY, SETTINGS, START, Event, delta, minutes, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,7 +75,6 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         assert "install that version" in caught.value.next_step
 
 
-BELOW = "list_transform(tally, lambda entry: ((entry & 4095) << 32) | (entry >> 12)) as tally"  # as versions had it
 COUNTED = [Event(f"a{n % 5}", n * 90, n) for n in range(40)]
 
 
@@ -109,16 +108,18 @@ def test_a_store_of_each_older_version_is_migrated_with_all_it_counted(
         for (table,) in tables:
             if table not in ("schema_version", "meta"):
                 names = [name for (name,) in connection.execute(columns, [table]).fetchall()]
-                as_it_was = ", ".join(BELOW if name == "tally" and version < 16 else name for name in names)
-                connection.execute(f"insert into {table} by name select {as_it_was} from new.main.{table}")
+                told = ", ".join(
+                    f"{OLD_TALLY} as tally" if name == "tally" and version < 16 else name for name in names
+                )
+                connection.execute(f"insert into {table} by name select {told} from new.main.{table}")
     with pytest.raises(StoreVersionError, match="older version"):
         opened(path, read_only=True)
     tallies = "select kind, entity_id, window_start, tally from fingerprints_1{} order by all"
     with opened(counted, read_only=True) as store:
-        told = [rows(store, tallies.format(size)) for size in "mhd"]
+        as_new = [rows(store, tallies.format(size)) for size in "mhd"]
     with opened(path) as store:
         assert stored_version(store.connection) == len(migrations())
-        assert [rows(store, tallies.format(size)) for size in "mhd"] == told
+        assert [rows(store, tallies.format(size)) for size in "mhd"] == as_new
         expected = Counter((event.account, int(event.at_s // 60)) for event in COUNTED)
         assert {key: count for key, (count, _) in minutes(store).items()} == expected
         assert rows(store, "select sum(events)::int, sum(output_tokens)::int from accounts") == [(40, sum(range(40)))]
