@@ -42,6 +42,7 @@ class Level:
     merged: bool = True  # rows of one key are merged from time to time
     kept: str = ""  # SQL behind the grouping: which of the merged rows stay
     order: str = ""  # SQL: the columns that rows written together are in order of
+    ordered_first: bool = True  # so are those that folding appends, not only those that were merged
 
     @property
     def part(self) -> str:
@@ -59,7 +60,8 @@ _KIND: Final = ("kind",)
 _LINK: Final = ("source_kind", "target_kind")
 
 # Rows of as many requests stand beside each other, and of those the ones that the same requests made: in the file they
-# take less room than in the order that a grouping leaves (docs/decisions/0025-counts-above-codes.md).
+# take less room than in the order that a grouping leaves (docs/decisions/0025-counts-above-codes.md). There are so many
+# links that sorting them each time makes folding a tenth dearer; they are sorted when they are merged.
 _ALIKE: Final = "events, first_seen, last_seen"
 
 PANE: Final = Level(
@@ -72,10 +74,26 @@ DAY: Final = Level(
     "day", "window_start", _KIND, "entity_id", PANE_KEY, PANE_MERGE, 86_400, order=f"window_start, {_ALIKE}"
 )
 LINK_HOUR: Final = Level(
-    "link_hour", "hour", _LINK, "source_id", ("hour", *LINK_KEY), LINK_MERGE, 3600, order=f"hour, {_ALIKE}"
+    "link_hour",
+    "hour",
+    _LINK,
+    "source_id",
+    ("hour", *LINK_KEY),
+    LINK_MERGE,
+    3600,
+    order=f"hour, {_ALIKE}",
+    ordered_first=False,
 )
 LINK_DAY: Final = Level(
-    "link_day", "day", _LINK, "source_id", ("day", *LINK_KEY), LINK_MERGE, 86_400, order=f"day, {_ALIKE}"
+    "link_day",
+    "day",
+    _LINK,
+    "source_id",
+    ("day", *LINK_KEY),
+    LINK_MERGE,
+    86_400,
+    order=f"day, {_ALIKE}",
+    ordered_first=False,
 )
 DISTRIBUTION_HOUR: Final = Level(
     "distribution_hour", "hour", (), "account_id", DISTRIBUTION_KEY, DISTRIBUTION_MERGE, 3600, order="hour, events"
@@ -98,15 +116,15 @@ _ROWS: Final = pl.Schema(
 )
 
 
-def write(tx: Transaction, source: str, level: Level) -> None:
+def write(tx: Transaction, source: str, level: Level, *, ordered: bool = True) -> None:
     """Insert a table's rows into a level, in its order."""
-    ordered = f"order by {level.order}" if level.order else ""
-    tx.execute(f"insert into {level.table} by name select * from {source} {ordered}")  # noqa: S608 - names of our own
+    order = f"order by {level.order}" if level.order and ordered else ""
+    tx.execute(f"insert into {level.table} by name select * from {source} {order}")  # noqa: S608 - names of our own
 
 
 def append(tx: Transaction, source: str, level: Level) -> None:
     """Append a table's rows, one a key, to a level, and account for them: a window's first rows are its base."""
-    write(tx, source, level)
+    write(tx, source, level, ordered=level.ordered_first)
     counts = tx.frame(
         f"select '{level.table}' as level, {level.window or ORIGIN} as window_start, {level.bucket} as bucket, "  # noqa: S608
         f"count(*) as rows from {source} group by all"
