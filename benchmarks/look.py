@@ -40,7 +40,7 @@ from pipeline.metrics import Metrics
 from pipeline.rules import RuleSet, load_rules
 from pipeline.rules.run import RuleResultError, evaluate
 from pipeline.simulate import DEFAULT_START, Chunk, Simulation, plan
-from pipeline.store import Store, Transaction, apply_deltas
+from pipeline.store import Applied, Store, Transaction, apply_deltas
 from pipeline.store.fold import Folder
 from pipeline.store.levels import LEVELS
 
@@ -141,6 +141,14 @@ def _copied(table: str, columns: dict[str, str | None]) -> str:
 
 def come(tx: Transaction, events: pl.DataFrame, begun: int) -> datetime | None:
     """Apply decoded events, ``begun`` having come before, and their copies; return the oldest pane that changed."""
+    applied = apply(tx, events, begun)
+    for table, columns in _COMING.items():
+        tx.execute(f"{_copied(table, columns)} and source_partition = {_PARTITION} and from_offset >= {begun}")
+    return applied.changed_since
+
+
+def apply(tx: Transaction, events: pl.DataFrame, begun: int) -> Applied:
+    """Apply decoded events, ``begun`` having come before."""
     panes, links = aggregate(events)
     end = begun + events.height
     delta = Delta(
@@ -160,10 +168,7 @@ def come(tx: Transaction, events: pl.DataFrame, begun: int) -> datetime | None:
         distributions=distributions(events),
         loops=loops(events),
     )
-    applied = apply_deltas(tx, [delta])
-    for table, columns in _COMING.items():
-        tx.execute(f"{_copied(table, columns)} and source_partition = {_PARTITION} and from_offset >= {begun}")
-    return applied.changed_since
+    return apply_deltas(tx, [delta])
 
 
 def fold(path: Path) -> None:

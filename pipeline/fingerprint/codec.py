@@ -15,9 +15,12 @@ from pipeline.errors import CorruptBatchError
 from pipeline.events.ipc import ArrowError, read_frame
 from pipeline.fingerprint.distributions import SCALE
 from pipeline.fingerprint.schema import DISTRIBUTIONS, FEATURES, LINKS, LOOPS, PANES, Delta
+from pipeline.fingerprint.sketch import tallies_of_version_3
 
 HEADER = "stillwatch-delta"
-VERSION = 3  # the first had no distributions, the second no loops; they are read too: update serve before workers
+# Older ones are read too: update serve before workers. The first had no distributions, the second no loops, the third
+# tallies with the count below the code.
+VERSION = 4
 _TABLES = {"panes": PANES, "links": LINKS, "distributions": DISTRIBUTIONS, "loops": LOOPS}
 _SINCE = {"panes": 1, "links": 1, "distributions": 2, "loops": 3}  # the version that a table came with
 
@@ -175,6 +178,8 @@ def _decode_table(head: PartHeader, value: bytes | None) -> pl.DataFrame:
         raise _PartError("sums that no prompts have")
     if head.table == "loops" and not (frame["events"] > 0).all():
         raise _PartError("passages of no events")
+    if head.table == "panes" and head.version <= 3:
+        frame = frame.with_columns(tallies_of_version_3(frame["tally"]))
     return frame
 
 

@@ -57,8 +57,8 @@ PANES: Final = pl.Schema(
         **dict.fromkeys(SUMS, pl.Int64()),
         "first_seen": UTC_MICROSECONDS,  # min
         "last_seen": UTC_MICROSECONDS,  # max
-        # Sparse histograms as a multiset of (feature << 40 | bucket << 32 | count):
-        # union is concatenation, counts of equal codes add up.
+        # Sparse histograms as a multiset of (count << 12 | feature << 8 | bucket): union is concatenation, counts of
+        # equal codes add up. The count is on top, since most are small: zeros above it take no room in the store.
         "tally": pl.List(pl.UInt64),
         # Bottom-k sketches: the k smallest distinct 64-bit hashes, ascending.
         "ip_sketch": pl.List(pl.UInt64),
@@ -66,7 +66,9 @@ PANES: Final = pl.Schema(
     }
 )
 
-# Feature numbers in `tally`; buckets are 0..255.
+TALLY_CODE_BITS: Final = 12  # of an entry of `tally`: below them its code, above them the count
+
+# Feature numbers in `tally`, 0..15; buckets are 0..255.
 TALLY_INPUT_TOKENS: Final = 1  # bucket = bit length of the value: 0, 1, 2-3, 4-7, …
 TALLY_OUTPUT_TOKENS: Final = 2
 TALLY_LATENCY_MS: Final = 3

@@ -14,6 +14,7 @@ from pipeline.events.cues import KINDS
 from pipeline.fingerprint.grouping import Groups, Hashes, Ints, code_integers
 from pipeline.fingerprint.schema import (
     SKETCH_SIZE,
+    TALLY_CODE_BITS,
     TALLY_INPUT_TOKENS,
     TALLY_LANGUAGE,
     TALLY_LATENCY_MS,
@@ -32,8 +33,7 @@ LANGUAGES: Final = (
     "Armn", "Ethi", "Tibt", "Mong", "Zyyy",
 )  # fmt: skip
 
-_COUNT_BITS: Final = 32
-_CODE_BITS: Final = 12  # feature (4 bits) and bucket (8 bits)
+_CODES: Final = 1 << TALLY_CODE_BITS  # feature (4 bits) and bucket (8 bits)
 _HASH_SPACE: Final = float(2**64)
 
 
@@ -80,14 +80,18 @@ def tally(members: Ints, groups: int, codes: Sequence[Ints]) -> pl.Series:
     if not codes:
         return _lists(np.zeros(groups, dtype=np.int64), np.empty(0, dtype=np.uint64))
     keys = np.concatenate(
-        [(members[known] << _CODE_BITS) | code[known] for code in codes for known in ((code >= 0) & (members >= 0),)]
+        [
+            (members[known] << TALLY_CODE_BITS) | code[known]
+            for code in codes
+            for known in ((code >= 0) & (members >= 0),)
+        ]
     )
     keys.sort()
     starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1]))) if len(keys) else keys
     counts = np.diff(starts, append=len(keys))
     unique = keys[starts]
-    entries = ((unique & ((1 << _CODE_BITS) - 1)) << _COUNT_BITS) | counts
-    return _lists(np.bincount(unique >> _CODE_BITS, minlength=groups), entries.astype(np.uint64))
+    entries = (counts << TALLY_CODE_BITS) | (unique & (_CODES - 1))
+    return _lists(np.bincount(unique >> TALLY_CODE_BITS, minlength=groups), entries.astype(np.uint64))
 
 
 def merge_tallies(groups: Groups, column: pl.Series) -> pl.Series:
@@ -95,14 +99,21 @@ def merge_tallies(groups: Groups, column: pl.Series) -> pl.Series:
     owner, values = _exploded(groups, column)
     if len(values) == 0:
         return _lists(np.zeros(len(groups.starts), dtype=np.int64), values)
-    code = (values >> np.uint64(_COUNT_BITS)).astype(np.int64)
-    count = (values & np.uint64(2**_COUNT_BITS - 1)).astype(np.int64)
-    order = np.argsort((owner << _CODE_BITS) | code, kind="stable")
-    keys = ((owner << _CODE_BITS) | code)[order]
+    entries = values.astype(np.int64)
+    keys = (owner << TALLY_CODE_BITS) | (entries & (_CODES - 1))
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
     starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-    totals = np.add.reduceat(count[order], starts)
-    entries = ((keys[starts] & ((1 << _CODE_BITS) - 1)) << _COUNT_BITS) | totals
-    return _lists(np.bincount(keys[starts] >> _CODE_BITS, minlength=len(groups.starts)), entries.astype(np.uint64))
+    totals = np.add.reduceat((entries >> TALLY_CODE_BITS)[order], starts)
+    merged = (totals << TALLY_CODE_BITS) | (keys[starts] & (_CODES - 1))
+    return _lists(np.bincount(keys[starts] >> TALLY_CODE_BITS, minlength=len(groups.starts)), merged.astype(np.uint64))
+
+
+def tallies_of_version_3(column: pl.Series) -> pl.Series:
+    """Tallies as deltas up to version 3 have them, ``code << 32 | count``, as they are now."""
+    entry = pl.element()
+    count, code = entry & pl.lit(2**32 - 1, pl.UInt64), entry // 2**32
+    return column.list.eval(count * _CODES + code)
 
 
 def sketches(members: Ints, groups: int, hashes: pl.Series | None) -> pl.Series:
@@ -141,9 +152,9 @@ def tally_counts(entries: Sequence[int], feature: int) -> dict[int, int]:
     """Bucket → count of one feature."""
     found: dict[int, int] = {}
     for entry in entries:
-        if entry >> 40 == feature:
-            bucket = (entry >> _COUNT_BITS) & 0xFF
-            found[bucket] = found.get(bucket, 0) + (entry & (2**_COUNT_BITS - 1))
+        entry_feature, bucket = divmod(entry % _CODES, 256)
+        if entry_feature == feature:
+            found[bucket] = found.get(bucket, 0) + (entry >> TALLY_CODE_BITS)
     return found
 
 

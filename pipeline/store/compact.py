@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from pipeline.store.levels import LEVELS
+from pipeline.store.levels import LEVELS, write
 from pipeline.store.transaction import Transaction
 
 MIN_ADDED: Final = 5_000  # fewer rows are not worth a rewrite while their window still fills
@@ -62,7 +62,7 @@ def _merge(tx: Transaction, level_name: str, window_start: datetime, bucket: str
         bound,
     )
     tx.execute(f"delete from {level.table} where {where}", bound)  # noqa: S608
-    tx.execute(f"insert into {level.table} by name select * from compacted")  # noqa: S608
+    write(tx, "compacted", level)
     [after] = tx.execute("select count(*) from compacted").fetchone() or (0,)
     tx.execute("drop table compacted")
     tx.execute(

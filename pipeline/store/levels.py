@@ -41,6 +41,8 @@ class Level:
     length_s: int = 0
     merged: bool = True  # rows of one key are merged from time to time
     kept: str = ""  # SQL behind the grouping: which of the merged rows stay
+    order: str = ""  # SQL: the columns that rows written together are in order of
+    ordered_first: bool = True  # so are those that folding appends, not only those that were merged
 
     @property
     def part(self) -> str:
@@ -57,13 +59,44 @@ class Level:
 _KIND: Final = ("kind",)
 _LINK: Final = ("source_kind", "target_kind")
 
-PANE: Final = Level("pane", "window_start", _KIND, "entity_id", PANE_KEY, PANE_MERGE, 60, merged=False)
-HOUR: Final = Level("hour", "window_start", _KIND, "entity_id", PANE_KEY, PANE_MERGE, 3600)
-DAY: Final = Level("day", "window_start", _KIND, "entity_id", PANE_KEY, PANE_MERGE, 86_400)
-LINK_HOUR: Final = Level("link_hour", "hour", _LINK, "source_id", ("hour", *LINK_KEY), LINK_MERGE, 3600)
-LINK_DAY: Final = Level("link_day", "day", _LINK, "source_id", ("day", *LINK_KEY), LINK_MERGE, 86_400)
+# Rows of as many requests stand beside each other, and of those the ones that the same requests made: in the file they
+# take less room than in the order that a grouping leaves (docs/decisions/0025-counts-above-codes.md). There are so many
+# links that sorting them each time makes folding a tenth dearer; they are sorted when they are merged.
+_ALIKE: Final = "events, first_seen, last_seen"
+
+PANE: Final = Level(
+    "pane", "window_start", _KIND, "entity_id", PANE_KEY, PANE_MERGE, 60, merged=False, order=f"window_start, {_ALIKE}"
+)
+HOUR: Final = Level(
+    "hour", "window_start", _KIND, "entity_id", PANE_KEY, PANE_MERGE, 3600, order=f"window_start, {_ALIKE}"
+)
+DAY: Final = Level(
+    "day", "window_start", _KIND, "entity_id", PANE_KEY, PANE_MERGE, 86_400, order=f"window_start, {_ALIKE}"
+)
+LINK_HOUR: Final = Level(
+    "link_hour",
+    "hour",
+    _LINK,
+    "source_id",
+    ("hour", *LINK_KEY),
+    LINK_MERGE,
+    3600,
+    order=f"hour, {_ALIKE}",
+    ordered_first=False,
+)
+LINK_DAY: Final = Level(
+    "link_day",
+    "day",
+    _LINK,
+    "source_id",
+    ("day", *LINK_KEY),
+    LINK_MERGE,
+    86_400,
+    order=f"day, {_ALIKE}",
+    ordered_first=False,
+)
 DISTRIBUTION_HOUR: Final = Level(
-    "distribution_hour", "hour", (), "account_id", DISTRIBUTION_KEY, DISTRIBUTION_MERGE, 3600
+    "distribution_hour", "hour", (), "account_id", DISTRIBUTION_KEY, DISTRIBUTION_MERGE, 3600, order="hour, events"
 )
 LOOP_HOUR: Final = Level("loop_hour", "hour", (), "account_id", LOOP_KEY, LOOP_MERGE, 3600, kept=LOOP_KEPT)
 SEEN: Final = Level("account_seen", None, (), "account_id", ("account_id",), SEEN_MERGE)
@@ -83,9 +116,15 @@ _ROWS: Final = pl.Schema(
 )
 
 
+def write(tx: Transaction, source: str, level: Level, *, ordered: bool = True) -> None:
+    """Insert a table's rows into a level, in its order."""
+    order = f"order by {level.order}" if level.order and ordered else ""
+    tx.execute(f"insert into {level.table} by name select * from {source} {order}")  # noqa: S608 - names of our own
+
+
 def append(tx: Transaction, source: str, level: Level) -> None:
     """Append a table's rows, one a key, to a level, and account for them: a window's first rows are its base."""
-    tx.execute(f"insert into {level.table} by name select * from {source}")  # noqa: S608 - names of our own
+    write(tx, source, level, ordered=level.ordered_first)
     counts = tx.frame(
         f"select '{level.table}' as level, {level.window or ORIGIN} as window_start, {level.bucket} as bucket, "  # noqa: S608
         f"count(*) as rows from {source} group by all"

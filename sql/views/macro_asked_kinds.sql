@@ -4,16 +4,16 @@
 create or replace macro asked_kinds(window_begin, window_end) as table
     with
     coded as (
-        -- A tenth of a tally is about kinds: told before each code is a row.
+        -- A tenth of a tally is about kinds: told before each entry is a row.
         select
             account_id,
-            unnest(list_filter(tally, lambda code: code >> 40 = 5)) as code
+            unnest(list_filter(tally, lambda entry: (entry & 4095) >> 8 = 5)) as entry
         from account_rows(window_begin, window_end)
     )
 
     select
         account_id,
-        request_kind((code >> 32) & 255) as request_kind,
-        sum(code & 4294967295)::bigint as requests
+        request_kind(entry & 255) as request_kind,
+        sum(entry >> 12)::bigint as requests
     from coded
     group by account_id, request_kind;

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from polars.testing import assert_frame_equal
 
 from pipeline.errors import CorruptBatchError
+from pipeline.fingerprint.aggregate import aggregate
 from pipeline.fingerprint.codec import DeltaAssembler, Part, encode_delta
 from pipeline.fingerprint.distributions import distributions
 from pipeline.fingerprint.loops import loops
-from pipeline.fingerprint.schema import DISTRIBUTIONS, FEATURES, LINKS, LOOPS, PANES, SUMS, Delta
+from pipeline.fingerprint.schema import DISTRIBUTIONS, FEATURES, LINKS, LOOPS, PANES, SUMS, TALLY_OUTPUT_TOKENS, Delta
+from pipeline.fingerprint.sketch import tally_counts
 from tests.fingerprint.sample import sample
 
 STORED = Path(__file__).parent / "stored"
@@ -143,7 +145,7 @@ def test_nulls_are_damage_since_the_store_has_no_place_for_them(column: str) -> 
 
 
 def stored(version: int) -> list[Part]:
-    """What a worker of an older version sent: the first had no distributions, the second no loops."""
+    """What a worker of an older version sent."""
     heads = sorted(STORED.glob(f"delta-{version}-*.json"))
     return [Part(head.read_bytes(), head.with_suffix(".arrow").read_bytes()) for head in heads]
 
@@ -152,6 +154,7 @@ def test_deltas_of_the_first_version_are_read() -> None:
     [found] = feed(DeltaAssembler("t"), stored(1))
     assert (found.events, found.from_offset, found.to_offset) == (3, 10, 15)
     assert (found.panes["events"].sum(), found.links["events"].sum()) == (3, 3)
+    assert [sum(tally_counts(tally, TALLY_OUTPUT_TOKENS).values()) for tally in found.panes["tally"]] == [2, 1]
     assert found.distributions.schema == DISTRIBUTIONS
     assert found.distributions.is_empty()
     assert found.loops.schema == LOOPS
@@ -161,14 +164,21 @@ def test_deltas_of_the_first_version_are_read() -> None:
 def test_deltas_of_the_second_version_are_read() -> None:
     [found] = feed(DeltaAssembler("t"), stored(2))
     assert (found.events, found.panes.height, found.distributions["events"].sum()) == (3, 3, 3)
+    assert found.panes["tally"].to_list() == [[1 << 12, 2 << 12]] * 3
     assert found.loops.schema == LOOPS
     assert found.loops.is_empty()
+
+
+def test_deltas_of_the_third_version_are_read() -> None:
+    [found] = feed(DeltaAssembler("t"), stored(3))
+    panes, links = aggregate(sample(20))
+    assert_same(found, replace(delta(20), panes=panes, links=links))
 
 
 def test_of_another_version_or_a_table_that_a_version_has_not_is_damage() -> None:
     [part, *_, sums, passages] = encode_delta(delta())
     for header, value in (
-        ({"version": 4, "table": "loops"}, passages.value),
+        ({"version": 5, "table": "loops"}, passages.value),
         ({"version": 0, "table": "distributions"}, sums.value),
         ({"version": 1, "table": "distributions"}, sums.value),
         ({"version": 2, "table": "loops"}, passages.value),

@@ -17,7 +17,7 @@ from pipeline.store import Store, apply_deltas, fold, set_offset
 from pipeline.store.backup import backup, restore
 from pipeline.store.query import run_query
 from tests.lakes.made import Lakes
-from tests.store.made import SETTINGS, START, Event, delta, minutes
+from tests.store.made import OLD_TALLY, SETTINGS, START, Event, delta, minutes
 from tests.store.test_query import HOSTILE
 
 pytestmark = pytest.mark.xdist_group("lakes")
@@ -162,6 +162,23 @@ def test_hostile_sql_is_refused_by_writer_and_reader(lakes: Lakes) -> None:
         for outside in ("read_text('/etc/passwd')", "glob('/*')", "read_csv('https://example.com/x.csv')"):
             with pytest.raises(Exception, match="disabled by configuration"):
                 reader.reader().execute(f"select * from {outside}")
+
+
+def test_tallies_of_an_older_version_are_converted(lakes: Lakes) -> None:
+    place, settings = lakes.fresh(SETTINGS, ManualClock(START))
+    tallies = "select kind, entity_id, window_start, tally from fingerprints_1h order by all"
+    with opened(place, settings) as store:
+        with store.transaction() as tx:
+            events = [Event(f"a{n % 3}", n * 60, n) for n in range(20)]
+            apply_deltas(tx, [delta(n, n + 1, [event], committed=n) for n, event in enumerate(events)])
+            fold(tx, watermark=START + timedelta(minutes=10))
+        before = store.connection.execute(tallies).fetchall()
+        with store.transaction() as tx:
+            for table in ("pane_delta", "pane", "hour", "day"):
+                tx.execute(f"update {table} set tally = {OLD_TALLY}")
+            tx.execute("delete from schema_version where version > 15")
+    with opened(place, settings) as store:
+        assert store.connection.execute(tallies).fetchall() == before
 
 
 def test_upkeep_keeps_files_and_rows_of_the_catalogue_few(lakes: Lakes, monkeypatch: pytest.MonkeyPatch) -> None:

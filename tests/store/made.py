@@ -22,6 +22,8 @@ from pipeline.store import Store
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 SETTINGS = StoreSettings()
+# A tally as stores up to version 15 have it.
+OLD_TALLY = "list_transform(tally, lambda entry: ((entry & 4095) << 32) | (entry >> 12))"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from pipeline.store import Store, apply_deltas, fold
 from pipeline.store.connection import explained
 from pipeline.store.migrate import migrate, migrations, stored_version
 from pipeline.store.verify import verify_file
-from tests.store.made import SETTINGS, START, Event, delta, minutes, rows
+from tests.store.made import OLD_TALLY, SETTINGS, START, Event, delta, minutes, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,12 +107,19 @@ def test_a_store_of_each_older_version_is_migrated_with_all_it_counted(
         )
         for (table,) in tables:
             if table not in ("schema_version", "meta"):
-                names = ", ".join(name for (name,) in connection.execute(columns, [table]).fetchall())
-                connection.execute(f"insert into {table} by name select {names} from new.main.{table}")
+                names = [name for (name,) in connection.execute(columns, [table]).fetchall()]
+                told = ", ".join(
+                    f"{OLD_TALLY} as tally" if name == "tally" and version < 16 else name for name in names
+                )
+                connection.execute(f"insert into {table} by name select {told} from new.main.{table}")
     with pytest.raises(StoreVersionError, match="older version"):
         opened(path, read_only=True)
+    tallies = "select kind, entity_id, window_start, tally from fingerprints_1{} order by all"
+    with opened(counted, read_only=True) as store:
+        as_new = [rows(store, tallies.format(size)) for size in "mhd"]
     with opened(path) as store:
         assert stored_version(store.connection) == len(migrations())
+        assert [rows(store, tallies.format(size)) for size in "mhd"] == as_new
         expected = Counter((event.account, int(event.at_s // 60)) for event in COUNTED)
         assert {key: count for key, (count, _) in minutes(store).items()} == expected
         assert rows(store, "select sum(events)::int, sum(output_tokens)::int from accounts") == [(40, sum(range(40)))]
