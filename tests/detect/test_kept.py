@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.clock import ManualClock
 from pipeline.config import RuleSettings
+from pipeline.detect.aside import Aside, Look
 from pipeline.detect.kept import BLOCKS, SETTLED, Block, Kept, _macros, _shadow
 from pipeline.rules import Rule, load_rules
 from pipeline.rules.model import Window
@@ -229,6 +230,44 @@ def test_without_memory_it_is_looked_without(bench: Bench, monkeypatch: pytest.M
         for _ in range(3):
             kept_rows(kept, rule, window(24.5), uses=False)
     kept.close()
+
+
+def looked(aside: Aside, windows: list[Window]) -> list[pl.DataFrame]:
+    aside.begin(None)
+    aside.ask(Look(PROMPT, windows, windows[-1].until, 0))
+    aside.committed()
+    aside.wait()
+    aside.begin(None)
+    [look] = aside.ended()
+    assert look.complete
+    assert look.error is None
+    aside.committed()
+    return look.frames
+
+
+def test_looks_beside_the_writer_use_it(bench: Bench) -> None:
+    aside = Aside(bench.store, bench.clock, within_s=30)
+    kept = aside._kept
+    expected = evaluate(bench.store.reader(), PROMPT, window(24.5).since, window(24.5).until)
+    for _ in range(3):
+        [found] = looked(aside, [window(24.5)])
+        assert found.drop("strength").equals(expected.drop("strength"))
+    assert kept._blocks[-1].tables
+    aside.moved(None)
+    aside.begin(BEGIN)  # facts, which are not kept, or whatever else rules are to look again for
+    assert [block.stale for block in kept._blocks] == [False]
+    aside.begin(BEGIN)  # nobody says what it is
+    assert [block.stale for block in kept._blocks] == [True]
+    # More windows at once than are kept: what one of them made is gone before it is looked at.
+    windows = [window(24.5, since_h) for since_h in range(BLOCKS + 2)]
+    for _ in range(2):
+        for at, found in zip(windows, looked(aside, windows), strict=True):
+            plainly = evaluate(bench.store.reader(), PROMPT, at.since, at.until)
+            assert found.drop("strength").equals(plainly.drop("strength"))
+    bench.store.readers.let_go()
+    assert looked(aside, [window(24.5)])[0].drop("strength").equals(expected.drop("strength"))
+    aside.close()
+    assert kept._cursor is None
 
 
 def test_rules_find_the_same(bench: Bench) -> None:
