@@ -97,8 +97,9 @@ class Kept:
         if block is None:
             self._register(Block(window.since, upto, self._made))
             # As long as nothing is known of how often what is over changes, what is there of it will do.
-            return next((one for one in known if one.tables), None)
-        self._make(block, sorted(set().union(*(_tables(name) for name in shadows))))
+            block = next((one for one in known if one.tables), None)
+        else:
+            self._make(block, sorted(set().union(*(_tables(name) for name in shadows))))
         self._tidy(block)
         return block
 
@@ -158,12 +159,15 @@ class Kept:
         cursor.execute("commit")
         block.tables |= set(missing)
 
-    def _tidy(self, used: Block) -> None:
-        """Drop what nobody will use any more, and more than BLOCKS: the one that was not used for longest first."""
-        left = [one for one in self._blocks if one is not used and not one.stale and one.since != used.since]
-        kept = [*left[max(0, len(left) + 1 - BLOCKS) :], used]
-        gone = [one for one in self._blocks if one not in kept]
-        self._blocks = kept
+    def _tidy(self, used: Block | None) -> None:
+        """Drop what is stale or has a later one in its place, and more than BLOCKS: what was used last stays."""
+        others = [one for one in self._blocks if one is not used and not one.stale]
+        if used is not None:
+            others = [*(one for one in others if one.since != used.since or one.upto > used.upto), used]
+        made = [one for one in others if one.tables][-BLOCKS:]
+        begun = [one for one in others if not one.tables][-BLOCKS:]
+        gone = [one for one in self._blocks if one not in made and one not in begun]
+        self._blocks = [one for one in others if one not in gone]
         for block in gone:
             dropped, block.tables = block.tables, set()  # a look of several windows may still have it in hand
             for table in dropped:

@@ -173,6 +173,7 @@ def test_a_late_event_is_seen_and_nothing_is_kept_while_they_come(bench: Bench) 
         kept.settled()
         after = kept_rows(kept, rule, window(24.5), uses=False)
         assert len(after) == len(before) + minute + 1
+    assert len(kept._blocks) == 1
     assert kept_rows(kept, rule, window(24.5)) == after
     kept.moved(BEGIN + 24 * HOUR)  # after the hours that are kept
     kept.settled()
