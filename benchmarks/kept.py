@@ -88,10 +88,13 @@ def compare(store: Store, rules: list[Rule], repeats: int) -> None:
             f"{min(kept_s):6.2f}; {found.height:,} signals, {'the same' if same else 'NOT THE SAME'}",
             flush=True,
         )
+    # What is in memory of it, and what had to make room.
+    of_tables = "select sum(memory_usage_bytes + temporary_storage_bytes) from duckdb_memory()"
+    [(kept_bytes,)] = kept.connection().execute(f"{of_tables} where tag = 'IN_MEMORY_TABLE'").fetchall()
     kept.close()
     print(f"all of them once: {whole[0]:.2f} CPU-s, {whole[1]:.2f} with what is kept")
     print(f"in an average minute: {minute[0]:.2f} CPU-s, {minute[1]:.2f} with what is kept")
-    print(f"to keep it, once an hour of event time: {made_s:.2f} CPU-s")
+    print(f"to keep it, once an hour of event time: {made_s:.2f} CPU-s; it is {kept_bytes / 1e6:,.0f} MB")
 
 
 def filling(rule: Rule, until: datetime) -> Window:
