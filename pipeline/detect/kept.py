@@ -58,6 +58,7 @@ class Kept:
         self._blocks: list[Block] = []  # the one that was used last at the end
         self._pending: datetime | None = None  # what a transaction changes that is not known to be committed
         self._made = 0
+        self._short_at: datetime | None = None  # memory was short when hours up to here were to be kept
 
     def moved(self, changed_since: datetime | None) -> None:
         """The transaction at hand changed panes from here on; said before anybody can see it."""
@@ -91,6 +92,8 @@ class Kept:
         shadows = _shadows(rule)
         upto = _floor(window.until - SETTLED)
         if not shadows or _floor(window.since) != window.since or upto - window.since < LEAST:
+            return None
+        if upto == self._short_at:  # tried again when another hour is over
             return None
         known = [one for one in self._blocks if one.since == window.since and not one.stale]
         block = next((one for one in known if one.upto == upto), None)
@@ -153,7 +156,7 @@ class Kept:
             with suppress(duckdb.Error):
                 cursor.execute("rollback")
             if isinstance(error, duckdb.OutOfMemoryException):
-                block.stale = True  # it is looked without
+                block.stale, self._short_at = True, block.upto
                 return
             raise
         cursor.execute("commit")

@@ -223,13 +223,20 @@ def test_few_windows_are_kept_and_the_writer_may_take_them_back(bench: Bench) ->
 def test_without_memory_it_is_looked_without(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     kept, rule = Kept(bench.store), calling("active_accounts", CALLS["active_accounts"])
 
-    def say(_: Block) -> None:
+    tried: list[Block] = []
+
+    def say(block: Block) -> None:
+        tried.append(block)
         raise duckdb.OutOfMemoryException("Out of Memory")
 
     with monkeypatch.context() as patched:
         patched.setattr(kept, "_say", say)
-        for _ in range(3):
-            kept_rows(kept, rule, window(24.5), uses=False)
+        for until_h in (24.5, 24.5, 24.6, 25.1, 25.2, 25.3, 25.4):
+            kept_rows(kept, rule, window(until_h), uses=False)
+    assert [block.upto for block in tried] == [BEGIN + 24 * HOUR, BEGIN + 25 * HOUR]  # once an hour
+    kept_rows(kept, rule, window(25.4), uses=False)
+    for until_h, uses in ((26.4, False), (26.4, True)):
+        kept_rows(kept, rule, window(until_h), uses=uses)
     kept.close()
 
 
