@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-SqlRoom = Literal["schema", "views", "queries", "rules", "meta", "explain"]
+SqlRoom = Literal["schema", "views", "queries", "rules", "meta", "explain", "kept"]
 
 
 def sql_dir(room: SqlRoom) -> Path:

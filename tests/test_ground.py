@@ -54,6 +54,6 @@ def test_an_error_says_the_next_step() -> None:
     assert str(StillwatchError("it broke", next_step="mend it")) == "it broke → mend it"
 
 
-@pytest.mark.parametrize("room", ["schema", "views", "queries", "rules"])
+@pytest.mark.parametrize("room", ["schema", "views", "queries", "rules", "kept"])
 def test_sql_rooms_are_there(room: str) -> None:
     assert list(sql_dir(room).glob("*.sql"))  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ import duckdb
 import polars as pl
 
 from pipeline.clock import Clock
+from pipeline.detect.kept import Kept
 from pipeline.errors import QueryError, StoreError
 from pipeline.rules.model import Rule, Window
 from pipeline.rules.run import RuleAbortedError, RuleResultError, evaluate
@@ -76,6 +77,8 @@ class Aside:
         self._begun: dict[str, tuple[Look, Future[None]]] = {}
         self._going: set[Future[None]] = set()  # forgotten ones too
         self._cursor: duckdb.DuckDBPyConnection | None = None
+        self._kept = Kept(store)
+        self._moved = False  # what the transaction at hand changed of what was counted is known
         self._closed = False
         self._storing_s = 0.0  # how long the last transaction took that stored looks
 
@@ -93,9 +96,20 @@ class Aside:
         """Whether any look is asked for or begun that the transaction at hand does not store."""
         return bool(self._asked) or any(not look.told for look, _ in self._begun.values())
 
+    def moved(self, counted_since: datetime | None) -> None:
+        """The transaction at hand changed counts from here on; to be said before ``begin``, which knows of facts too.
+
+        Where nobody says it, whatever ``begin`` is told counts.
+        """
+        self._kept.moved(counted_since)
+        self._moved = True
+
     def begin(self, changed_since: datetime | None) -> None:
         """A transaction begins to be looked at, perhaps for the second time; what it changed."""
         self._asked.clear()
+        if not self._moved:
+            self._kept.moved(changed_since)
+        self._moved = False
         for look, _ in self._begun.values():
             look.told = False  # by a transaction that was rolled back
             if changed_since is not None:
@@ -123,6 +137,7 @@ class Aside:
 
     def committed(self) -> None:
         """The transaction at hand is: begin what it asked for, forget what it stored."""
+        self._kept.settled()
         self._begun = {rule_id: item for rule_id, item in self._begun.items() if not item[0].told}
         # The quick ones first: what they find waits for nobody, and those that take long for little.
         for look in sorted(self._asked.values(), key=lambda one: one.expected_s):
@@ -156,10 +171,11 @@ class Aside:
                 with suppress(duckdb.Error):  # it has just been closed
                     cursor.interrupt()
         self._pool.shutdown()
+        self._kept.close()
 
     def _run(self, look: Look) -> None:
         try:
-            cursor = self._store.reader()
+            cursor = self._kept.connection()
         except StoreError:
             return  # it is being opened again
         self._cursor = cursor
@@ -173,14 +189,19 @@ class Aside:
             look.ended_s = self._clock.monotonic()
             look.took_s = look.ended_s - begun_s
             self._cursor = None
-            cursor.close()  # ends the transaction
+            with suppress(duckdb.Error):  # there is none, or the writer has closed the connection
+                cursor.execute("rollback")
+            self._kept.done()
 
     def _look(self, look: Look, cursor: duckdb.DuckDBPyConnection) -> None:
         try:
+            blocks = [self._kept.prepare(look.rule, window) for window in look.windows]
             cursor.execute("begin transaction read only")  # all windows of one state
-            for window in look.windows:
+            cursor.execute("select version from schema_version limit 1")
+            for window, block in zip(look.windows, blocks, strict=True):
                 if self._closed:
                     return
+                self._kept.use(look.rule, block)
                 look.frames.append(evaluate(cursor, look.rule, window.since, window.until, within_s=self._within_s))
         except (RuleAbortedError, RuleResultError) as error:
             if not self._closed and not self._store.readers.was_sent_away(cursor):

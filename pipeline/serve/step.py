@@ -155,6 +155,8 @@ class Stepper:
             for silence in intake.silences:
                 apply_silence(tx, silence, now=self.clock.now())
             applied = self._apply(tx, intake, epoch)
+            if self._aside is not None:
+                self._aside.moved(applied.changed_since)
             for asked in intake.resends:
                 send_again(tx, asked.endpoint, asked.message_ids, self.clock.now())
             if outcomes:

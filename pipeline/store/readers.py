@@ -28,6 +28,7 @@ class Readers:
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _running: set[duckdb.DuckDBPyConnection] = field(default_factory=set)
     _sent_away: set[duckdb.DuckDBPyConnection] = field(default_factory=set)
+    _staying: set[duckdb.DuckDBPyConnection] = field(default_factory=set)
     _closed_until_s: float = float("-inf")
 
     @contextmanager
@@ -53,8 +54,31 @@ class Readers:
         with self._guard:
             return cursor in self._sent_away
 
+    def stay(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """A connection stays open between its queries, with what it keeps, until it leaves or the writer wants that."""
+        with self._guard:
+            self._staying.add(cursor)
+
+    def stays(self, cursor: duckdb.DuckDBPyConnection) -> bool:
+        """Whether it may; else whoever has it closes it, if it is not closed yet."""
+        with self._guard:
+            return cursor in self._staying
+
+    def leaves(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """It is closed by whoever has it."""
+        with self._guard:
+            self._staying.discard(cursor)
+
+    def let_go(self) -> None:
+        """Close connections that stay; one whose query runs is closed by whoever has it, when that has ended."""
+        with self._guard:
+            for cursor in self._staying - self._running:
+                cursor.close()
+            self._staying.clear()
+
     def send_away(self) -> None:
-        """Interrupt what runs and let nothing in for HOLD_S."""
+        """Interrupt what runs and let nothing in for HOLD_S; what is kept between queries goes."""
+        self.let_go()
         with self._guard:
             self._closed_until_s = self.clock.monotonic() + HOLD_S
             self._sent_away |= self._running

@@ -74,6 +74,7 @@ class Store:
 
     def close(self) -> None:
         """Close it. May be called twice."""
+        self.readers.let_go()
         self._readers.close()
         self.connection.close()
         self._database.close()
@@ -178,6 +179,7 @@ class Store:
         """Open it again, with all that was committed. Fails while a reader still holds the old instance of a file."""
         if self.place is None:
             raise StoreError("the store in memory is damaged", next_step="start again")
+        self.readers.let_go()
         self._readers.close()
         self.connection.close()
         self.connection = _prepared(self._database, self.settings, self.clock, read_only=False)

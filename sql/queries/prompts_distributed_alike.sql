@@ -11,10 +11,13 @@ newest as (
     from accounts
 ),
 
-said as materialized (
-    select *
+said as (
+    select
+        account_id,
+        events,
+        prompt_sum
     from
-        account_distributions(
+        distribution_rows(
             (select last_seen from newest) - to_hours($hours::integer - 1),
             (select last_seen from newest) + interval 1 hour
         )
@@ -27,34 +30,47 @@ everyone as (
     from said
 ),
 
--- Pairs are counted: of the accounts with most prompts only.
-busy as (
-    select *
+-- Pairs are counted: of the accounts with most prompts only, and only theirs are added up by account.
+busy as materialized (
+    select
+        account_id,
+        sum(events)::bigint as events
     from said
-    where events >= greatest($prompts, 2)
+    group by account_id
+    having sum(events) >= greatest($prompts, 2)
     order by events desc, account_id asc
     limit $accounts
+),
+
+asked as materialized (
+    select
+        said.account_id,
+        any_value(busy.events) as events,
+        distribution_sum(said.prompt_sum) as prompt_sum
+    from said
+    inner join busy on said.account_id = busy.account_id
+    group by said.account_id
 ),
 
 measured as materialized (
     -- In standard errors of chance, from what all others ask.
     select
-        busy.account_id,
-        busy.events,
-        busy.prompt_sum,
-        distribution_spread(busy.prompt_sum, busy.events) as spread,
+        asked.account_id,
+        asked.events,
+        asked.prompt_sum::double[] as prompt_sum,
+        distribution_spread(asked.prompt_sum, asked.events) as spread,
         distribution_distance(
-            busy.prompt_sum,
-            busy.events,
-            distribution_without(everyone.prompt_sum, busy.prompt_sum),
-            everyone.events - busy.events
+            asked.prompt_sum,
+            asked.events,
+            distribution_without(everyone.prompt_sum, asked.prompt_sum),
+            everyone.events - asked.events
         ) / distribution_error(
-            busy.prompt_sum,
-            busy.events,
-            distribution_without(everyone.prompt_sum, busy.prompt_sum),
-            everyone.events - busy.events
+            asked.prompt_sum,
+            asked.events,
+            distribution_without(everyone.prompt_sum, asked.prompt_sum),
+            everyone.events - asked.events
         ) as apart
-    from busy
+    from asked
     cross join everyone
 ),
 
@@ -76,7 +92,7 @@ prompt as (
     group by account_id
 ),
 
-unusual as (
+unusual as materialized (
     select
         measured.*,
         coalesce(prompt.prompt_sketch, []) as prompt_sketch
@@ -85,15 +101,33 @@ unusual as (
     where measured.apart >= $apart
 ),
 
+near as (
+    -- distribution_distance over distribution_error: what is of one account alone, its spread, comes once an account.
+    select
+        account_id,
+        other,
+        errors_apart
+    from (
+        select
+            a.account_id,
+            b.account_id as other,
+            (
+                2 - a.spread - b.spread
+                - 2 * distribution_likeness(a.prompt_sum, a.events, b.prompt_sum, b.events)
+            ) / nullif(sqrt(2 / 16) * (abs(a.spread) / a.events + abs(b.spread) / b.events), 0) as errors_apart
+        from unusual as a
+        inner join unusual as b on a.account_id <> b.account_id
+    ) as pairs
+    where errors_apart < $alike
+),
+
 pair as (
     select
-        a.account_id,
-        b.account_id as other,
-        distribution_distance(a.prompt_sum, a.events, b.prompt_sum, b.events)
-        / nullif(distribution_error(a.prompt_sum, a.events, b.prompt_sum, b.events), 0) as errors_apart,
-        list_has_any(a.prompt_sketch, b.prompt_sketch) as same_prompts
-    from unusual as a
-    inner join unusual as b on a.account_id <> b.account_id
+        near.*,
+        list_has_any(one.prompt_sketch, another.prompt_sketch) as same_prompts
+    from near
+    inner join unusual as one on near.account_id = one.account_id
+    inner join unusual as another on near.other = another.account_id
 )
 
 select
@@ -107,7 +141,6 @@ select
         as some_of_them
 from unusual
 inner join pair on unusual.account_id = pair.account_id
-where pair.errors_apart < $alike
 group by unusual.account_id
 having count(*) filter (where not pair.same_prompts) > 0
 order by alike_without_a_prompt_in_common desc, unusual.account_id asc

@@ -32,16 +32,12 @@ create or replace macro corpus_coverage(window_begin, window_end) as table
     total as (
         -- Every event has a model.
         select
-            links.source_id as account_id,
-            sum(links.events)::bigint as events
-        from links
-        inner join (select distinct account_id from covered) as whose on links.source_id = whose.account_id
-        where
-            links.hour >= date_trunc('hour', window_begin::timestamptz)
-            and links.hour < window_end::timestamptz
-            and links.source_kind = 'account'
-            and links.target_kind = 'model'
-        group by links.source_id
+            said.source_id as account_id,
+            sum(said.events)::bigint as events
+        from link_rows(window_begin, window_end) as said
+        inner join (select distinct account_id from covered) as whose on said.source_id = whose.account_id
+        where said.target_kind = 'model'
+        group by said.source_id
     )
 
     select
