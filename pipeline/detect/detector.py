@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import polars as pl
@@ -16,7 +16,7 @@ from pipeline.detect.campaigns import update_campaigns
 from pipeline.detect.discoveries import Basis, Tests, apply_naming, choose, count_tests, known_of_text, last_naming
 from pipeline.detect.reference import Reference, load_reference
 from pipeline.detect.rests import OFF_AFTER, Rests
-from pipeline.detect.schedule import due_windows, floor_to, live_window, reach
+from pipeline.detect.schedule import due_windows, floor_to, in_turn, live_window, reach
 from pipeline.detect.scores import changed_use, update_findings, with_findings
 from pipeline.detect.signals import Changed, differ
 from pipeline.detect.state import RuleState, mark_dirty, read_states, write_failure, write_passed, write_success
@@ -94,6 +94,11 @@ class Detector:
         """Why each rule that is switched off is."""
         return self._rests.off
 
+    @property
+    def resting(self) -> int:
+        """How many rules are due and wait, since event time runs ahead of the clock."""
+        return len(self._rests.hurried)
+
     def committed(self) -> None:
         """The transaction of the last ``run`` is committed."""
         self._owed = self._owes
@@ -140,7 +145,7 @@ class Detector:
                 self._take(tx, look, touched, done, failed)
             self._record_failures(tx, states)
             states = read_states(tx)
-        for rule in sorted(self.rules, key=lambda one: _waiting_since(states, one)):
+        for rule in in_turn(self.rules, states):
             state = states.get(rule.rule_id, RuleState())
             expected_s = self._rests.look_s(rule.rule_id) or 0.0
             spent_s = self.clock.monotonic() - begun_s
@@ -180,13 +185,10 @@ class Detector:
         if waits or not (accounts or looked or self._owed):
             return (), False
         # Whole minutes: whoever looked once more in between, at nothing new, would have counted other accounts.
-        begun_s = self.clock.monotonic()
         until = floor_to(watermark, timedelta(minutes=1))
         basis = Basis(known_of_text(tx, until), self._digest)
         _, before = last_naming(tx) or (None, None)
-        campaigns = self._judge(tx, accounts, basis, tests=count_tests(tx, until), before=before)
-        self._rests.judged(self.clock.monotonic() - begun_s)
-        return campaigns, True
+        return self._judge(tx, accounts, basis, tests=count_tests(tx, until), before=before), True
 
     def _held_up_by(self, rule: Rule, spent_s: float) -> bool:
         """Whether the transaction waits for its looks: they are quick and few so far, or there is nowhere else."""
@@ -205,10 +207,9 @@ class Detector:
     ) -> list[Window]:
         """The windows that a rule is to look at now; ``late``: not in this pass any more."""
         on_its_way = self.aside is not None and rule.rule_id in self.aside
-        rests = self._rests.pauses(rule.rule_id) or self._rests.hurries(rule.rule_id, rule.meta.every)
-        waits = late or on_its_way or rests
-        changed = self._changed(tx, rule.rule_id, state, changed_since, waits=waits)
         ahead = state.evaluated_until is None or watermark - state.evaluated_until >= rule.meta.every
+        waits = late or on_its_way or self._rests.pauses(rule.rule_id, every=rule.meta.every if ahead else None)
+        changed = self._changed(tx, rule.rule_id, state, changed_since, waits=waits)
         if waits or not (ahead or changed is not None):
             return []
         windows = due_windows(
@@ -345,8 +346,3 @@ class Detector:
             if stored.failures != item.failures:
                 off = item.failures >= OFF_AFTER
                 write_failure(tx, rule_id, item.failures, item.reason, self.clock.now(), off=off)
-
-
-def _waiting_since(states: Mapping[str, RuleState], rule: Rule) -> tuple[datetime, str]:
-    done = states.get(rule.rule_id, RuleState()).evaluated_until
-    return done or datetime.min.replace(tzinfo=UTC), rule.rule_id

@@ -40,11 +40,11 @@ class Rests:
     clock: Clock
     paced: bool  # a stream goes on meanwhile: what is costly rests
     failed: dict[str, Failed] = field(default_factory=dict)
+    hurried: set[str] = field(default_factory=set)  # rules whose turn it is, and that rest
     _looked_s: dict[str, float] = field(default_factory=dict)
     _costly_until_s: dict[str, float] = field(default_factory=dict)
     _live_until_s: dict[str, float] = field(default_factory=dict)
     _look_s: dict[str, float] = field(default_factory=dict)  # how long the last one took
-    _judged_s: float = 0.0  # how long it took to judge what the last pass found
     _anew: set[str] = field(default_factory=set)  # rules that were changed since: earlier failures are not theirs
 
     @property
@@ -52,25 +52,27 @@ class Rests:
         """Why each rule that is switched off is."""
         return {rule_id: item.reason for rule_id, item in self.failed.items() if item.failures >= OFF_AFTER}
 
-    def pauses(self, rule_id: str) -> bool:
-        """It failed lately, or its last look was costly."""
+    def pauses(self, rule_id: str, *, every: timedelta | None = None) -> bool:
+        """It failed lately, or its last look was costly; where its turn has come, each ``every``, or it hurries."""
+        hurries = every is not None and self.hurries(rule_id, every)
         now_s = self.clock.monotonic()
         item = self.failed.get(rule_id)
         failed = item is not None and now_s < item.until_s
-        return failed or (self.paced and now_s < self._costly_until_s.get(rule_id, 0.0))
+        return hurries or failed or (self.paced and now_s < self._costly_until_s.get(rule_id, 0.0))
 
     def hurries(self, rule_id: str, every: timedelta) -> bool:
         """Its turn has come long before its time has, as it does where a backlog is read: it looks once for several.
 
-        So long as all looks and the judging of a pass take ten times over, or a quarter of ``every``, whichever is
-        less: at the pace of the clock no rule ever waits for this.
+        It rests for ten times as long as all rules' looks take, or a quarter of ``every``, whichever is less: at the
+        pace of the clock no rule ever waits for this.
         """
-        looked_s = self._looked_s.get(rule_id)
-        if not self.paced or looked_s is None:
-            return False
-        pass_s = sum(self._look_s.values()) + self._judged_s
-        rest_s = min(every.total_seconds() / CATCH_UP_TIMES, pass_s / CATCH_UP_SHARE)
-        return self.clock.monotonic() < looked_s + rest_s
+        rest_s = min(every.total_seconds() / CATCH_UP_TIMES, sum(self._look_s.values()) / CATCH_UP_SHARE)
+        looked_s = self._looked_s.get(rule_id, float("-inf"))
+        if self.paced and self.clock.monotonic() < looked_s + rest_s:
+            self.hurried.add(rule_id)
+        else:
+            self.hurried.discard(rule_id)
+        return rule_id in self.hurried
 
     def may_look_at_late_data(self, rule_id: str) -> bool:
         """It has not looked just now."""
@@ -88,10 +90,6 @@ class Rests:
             self._costly_until_s[rule_id] = now_s + look_s * (1 / COSTLY_SHARE - 1)
         self.failed.pop(rule_id, None)
         self._anew.discard(rule_id)
-
-    def judged(self, took_s: float) -> None:
-        """What a pass found was judged."""
-        self._judged_s = took_s
 
     def may_look_live(self, rule_id: str, *, anyhow: bool) -> bool:
         """It may look in between now; ``anyhow``: however lately it did."""
@@ -127,3 +125,4 @@ class Rests:
         for rule_id in rule_ids:
             self.failed.pop(rule_id, None)
             self._look_s.pop(rule_id, None)
+            self.hurried.discard(rule_id)

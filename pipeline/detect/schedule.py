@@ -8,15 +8,22 @@ So the same windows stand at the end, whether they were looked at a thousand tim
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pipeline.rules.model import RuleMeta, Window
+from pipeline.detect.state import RuleState
+from pipeline.rules.model import Rule, RuleMeta, Window
 
 # Late data older than this changes counts and no rule looks again: panes are kept no longer than two days.
 REOPEN: Final = timedelta(hours=36)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def in_turn(rules: Iterable[Rule], states: Mapping[str, RuleState]) -> list[Rule]:
+    """Whoever has waited longest first."""
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(rules, key=lambda one: (states.get(one.rule_id, RuleState()).evaluated_until or never, one.rule_id))
 
 
 def floor_to(when: datetime, step: timedelta) -> datetime:

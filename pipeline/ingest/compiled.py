@@ -7,7 +7,6 @@ the figures: docs/decisions.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, Final
 
 import aiokafka.errors
@@ -36,69 +35,18 @@ class CompiledConsumer(KafkaConsumer):  # type: ignore[misc] # kafka-python publ
 
 
 class _CompiledRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
-    """The records of one fetch of one partition, without markers and without aborted transactions.
+    """The records of one fetch of one partition, without markers and without aborted transactions."""
 
-    Taken batch by batch: kafka-python's way, by generators record by record, takes longer than reading them.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._at_hand: tuple[Any, Iterator[Any]] | None = None  # a batch, and what is left of its records
-
-    def take(self, n: int | None = None) -> list[Any]:
-        """At most so many records; an error that comes behind some is raised by the next call."""
-        self._maybe_raise_next_inline_exception()
-        found: list[Any] = []
-        try:
-            while (n is None or len(found) < n) and self._next():
-                self._take(found, None if n is None else n - len(found))
-        except Exception as error:
-            if not found:
-                raise
-            self._next_inline_exception = error
-        return found
-
-    def _next(self) -> bool:
-        """Whether there is a batch at hand."""
-        if self._at_hand is None and self.record_iterator is not None:
-            self._at_hand = next(self.record_iterator, None)
-            if self._at_hand is None:
-                self.drain()
-        return self._at_hand is not None
-
-    def _take(self, found: list[Any], most: int | None) -> None:
-        """Append what is left of the batch at hand, at most so many records."""
-        assert self._at_hand is not None
-        batch, left = self._at_hand
-        first = len(found)
-        try:
-            found.extend(islice(left, most))
-        finally:  # an error has those before it found
-            if len(found) > first:
-                self.records_read += len(found) - first
-                self.next_fetch_offset = found[-1].offset + 1
-                # A batch is fetched whole, from wherever in it one goes on.
-                if found[first].offset < self.fetch_offset:
-                    found[first:] = [record for record in found[first:] if record.offset >= self.fetch_offset]
-        if most is None or len(found) - first < most:
-            self._at_hand = None
-            if batch.magic >= FORMAT_WITH_TRANSACTIONS:
-                # Behind the batch, even where compaction left nothing at its end; else it would be fetched for ever.
-                self.next_fetch_offset = batch.next_offset
-
-    def _maybe_skip_record(self, _batch: Any) -> bool:
-        return False
-
-    def _unpack_records(self, tp: Any, records: Any, *_deserializers: Any) -> Iterator[tuple[Any, Iterator[Any]]]:
-        """Batches, each with its records."""
+    def _unpack_records(self, tp: Any, records: Any, *_deserializers: Any) -> Iterator[Any]:
         try:
             yield from self._unpack(records, MemoryRecords(bytes(records._buffer)))  # noqa: SLF001
         except aiokafka.errors.UnsupportedCodecError as error:
             raise UnsupportedCodecError(str(error)) from error
         except aiokafka.errors.CorruptRecordException as error:
             raise CorruptRecordError(f"{tp.topic}[{tp.partition}] at {self.next_fetch_offset}: {error}") from error
+        self.drain()
 
-    def _unpack(self, batches: Any, compiled: Any) -> Iterator[tuple[Any, Iterator[Any]]]:
+    def _unpack(self, batches: Any, compiled: Any) -> Iterator[Any]:
         """Headers of batches as kafka-python reads them, what is in them as aiokafka does."""
         while (batch := batches.next_batch()) is not None:
             read = compiled.next_batch()
@@ -108,8 +56,12 @@ class _CompiledRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
             if marked:
                 self.leader_epoch = batch.leader_epoch
             if not (marked and self._left_out(batch)):
-                yield batch, islice(read, None)  # its own iterator cannot be asked for twice
-            else:
+                for record in read:
+                    self.records_read += 1
+                    self.next_fetch_offset = record.offset + 1
+                    yield record
+            if marked:
+                # Behind the batch, even where compaction left nothing at its end; else it would be fetched for ever.
                 self.next_fetch_offset = batch.next_offset
 
     def _left_out(self, batch: Any) -> bool:

@@ -109,7 +109,7 @@ class Stepper:
     @property
     def looks_pending(self) -> int:
         """Looks that were due by the last step and are not stored yet."""
-        return 0 if self._aside is None else self._aside.pending
+        return self._detector.resting + (0 if self._aside is None else self._aside.pending)
 
     def step(self, intake: Intake, outcomes: Sequence[Outcome] = (), epoch: str = "") -> Applied:
         """Apply all of it or nothing.

@@ -19,7 +19,6 @@ def test_at_the_pace_of_the_clock_nobody_hurries(look_s: float) -> None:
     assert not rests.hurries("a", MINUTE)  # it has never looked
     for _ in range(5):
         rests.looked("a", look_s)
-        rests.judged(5.0)
         clock.advance(MINUTE.total_seconds() / CATCH_UP_TIMES)
         assert not rests.hurries("a", MINUTE)
 
@@ -36,6 +35,7 @@ def test_ahead_of_the_clock_all_looks_together_take_their_share_of_the_time() ->
                 rests.looked(name, 0.02)
                 looks += 1
     share = looks * 0.02 / (clock.monotonic() - begun_s)
+    assert rests.hurried == set(names)  # their turn has come
     assert 0.5 * CATCH_UP_SHARE < share <= 1.1 * CATCH_UP_SHARE
 
 
@@ -49,5 +49,8 @@ def test_a_rule_that_was_changed_is_tried_at_once() -> None:
     rests = Rests(ManualClock(), paced=True)
     rests.looked("a", 0.5)
     assert rests.hurries("a", MINUTE)
+    assert rests.pauses("a", every=MINUTE)
+    assert not rests.pauses("a")
     rests.changed("a")
     assert not rests.hurries("a", MINUTE)
+    assert rests.hurried == set()
