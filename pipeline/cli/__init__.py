@@ -20,13 +20,12 @@ EXIT_INTERNAL = 70
 
 # Polars' allocator (jemalloc) gives memory that was freed back to the system within half a second, and the next batch
 # asks for it again: a tenth of decoding was spent on pages. Read when Polars is imported, which commands do later.
-_ALLOCATOR = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:5000"}
+_ALLOCATOR = "dirty_decay_ms:5000"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
-    for name, value in _ALLOCATOR.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("_RJEM_MALLOC_CONF", _ALLOCATOR)
     words = sys.argv[1:] if arguments is None else arguments
     sys.exit(run(words, debug="--debug" in words))
 

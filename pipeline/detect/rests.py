@@ -53,7 +53,7 @@ class Rests:
         return {rule_id: item.reason for rule_id, item in self.failed.items() if item.failures >= OFF_AFTER}
 
     def pauses(self, rule_id: str, *, every: timedelta | None = None) -> bool:
-        """It failed lately, or its last look was costly; where its turn has come, each ``every``, or it hurries."""
+        """It failed lately, its last look was costly, or it hurries (``every``: where its turn has come)."""
         hurries = every is not None and self.hurries(rule_id, every)
         now_s = self.clock.monotonic()
         item = self.failed.get(rule_id)

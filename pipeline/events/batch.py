@@ -12,6 +12,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.errors import CorruptBatchError
+from pipeline.events import native
 from pipeline.events.ipc import ArrowError, read_frame, write_frame
 from pipeline.events.schema import EVENTS
 
@@ -19,8 +20,7 @@ EVENTS_VERSION = b"6"  # workers read older ones too: update them before ingest
 VERSION_HEADER = "stillwatch-events"
 
 # What every event has: a batch without one of them is damaged.
-REQUIRED: Final = ("event_id", "timestamp", "account_id", "model", "source_format")
-_NONE: Final = pl.Schema({name: EVENTS[name] for name in REQUIRED}).to_frame()
+REQUIRED: Final = (*native.REQUIRED, "source_format")
 
 
 def encode_events(events: pl.DataFrame) -> bytes:
@@ -53,7 +53,7 @@ def decode_events(value: bytes | None, *, topic: str = "", partition: int = -1, 
 def stack(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Frames of events below each other, each with REQUIRED and any other columns of EVENTS: with all that any has."""
     if not frames:
-        return _NONE
+        return _schema(REQUIRED).to_frame()
     there = {name for frame in frames for name in frame.columns}
     return pl.concat([_with(frame, there) for frame in frames], rechunk=True)
 

@@ -22,7 +22,6 @@ from pipeline.events.timestamps import read_timestamps
 REFUSED: Final = pl.Schema({"at": pl.UInt32, "reason": pl.String, "detail": pl.String})
 NOBODY: Final = REFUSED.to_frame()
 
-_REQUIRED: Final = ("event_id", "account_id", "model")
 _LONGEST_ID: Final = 1024
 _SAFE_INTEGER: Final = 2**53
 _WEEK_MS: Final = 7 * 86_400_000
@@ -128,7 +127,7 @@ def _possible(there: frozenset[str], settings: EventSettings) -> Iterator[_Fault
 
 
 def _required() -> Iterator[_Fault]:
-    for name in (*_REQUIRED, "timestamp"):
+    for name in native.REQUIRED:
         column = pl.col(f"~{name}" if name == "timestamp" else name)
         missing = column.is_null() | (column == "")
         asks = (column.null_count() > 0) | (column.str.len_bytes().min() == 0)

@@ -42,8 +42,8 @@ TEXTS: Final = ("system", "messages", "prompt", "response")
 OTHERS: Final = ("tools", "reasoning_blobs", "content")
 FIELDS: Final = ("timestamp", *IDS, *WORDS, *WHOLE, *DURATIONS, *FRACTIONS, *FLAGS, *TEXTS, *OTHERS)
 
-# Without these there is no event.
-REQUIRED: Final = ("event_id", "timestamp", "account_id", "model")
+# Without these there is no event; the first that is missing is the one that is told.
+REQUIRED: Final = ("event_id", "account_id", "model", "timestamp")
 
 # A frame of requests before checking: which message and which item of it, the format, the item as it came (null for
 # what is no text), then the native fields.
